@@ -1,0 +1,92 @@
+"""The sub-network that derives a threshold from the features it is going to shrink."""
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_drsn.functional import mean_magnitude
+from sklearn_drsn.layers._dimensions import reset_parameters, unpool
+
+__all__ = ["AdaptiveThreshold"]
+
+
+class AdaptiveThreshold(nn.Module):
+    r"""A threshold per sample (and channel): a learnt share of the mean magnitude.
+
+    .. math:: \tau_c = \alpha_c \cdot \overline{|x_c|}, \qquad \alpha = \sigma(z),
+              \qquad 0 < \alpha < 1
+
+    where ``z`` comes from the vector of mean magnitudes through FC, batch norm, ReLU, FC.
+    Being a share of the mean, a threshold is (1) positive, (2) never so large that every feature
+    vanishes, and (3) each sample's own.
+
+    Parameters
+    ----------
+    n_channels : int
+    threshold_mode : {"channel_wise", "channel_shared"}, default="channel_wise"
+        One threshold per channel (DRSN-CW, equation 14) or one for all channels (DRSN-CS,
+        equation 12).
+    dim : {0, 1, 2}, default=1
+        Number of spatial axes of the input. With none (tables) a channel has a single value, and
+        a share of its own magnitude would be a mere gate; there both modes take shares of the
+        mean over the row, so that features really become zero.
+
+    Raises
+    ------
+    ValueError
+        If ``threshold_mode`` is another.
+
+    References
+    ----------
+    M. Zhao, S. Zhong, X. Fu, B. Tang, M. Pecht, "Deep Residual Shrinkage Networks for Fault
+    Diagnosis", IEEE Trans. Industrial Informatics 16(7), 2020, figures 4b and 4c,
+    :doi:`10.1109/TII.2019.2943898`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.randn(4, 8, 100)
+    >>> AdaptiveThreshold(8)(x).shape
+    torch.Size([4, 8, 1])
+    >>> AdaptiveThreshold(8, "channel_shared")(x).shape
+    torch.Size([4, 1, 1])
+    """
+
+    def __init__(self, n_channels: int, threshold_mode: str = "channel_wise", dim: int = 1) -> None:
+        if threshold_mode not in ("channel_wise", "channel_shared"):
+            raise ValueError(
+                f"threshold_mode must be 'channel_wise' or 'channel_shared', got {threshold_mode!r}"
+            )
+        super().__init__()
+        self.threshold_mode = threshold_mode
+        self.dim = dim
+        self.gate = nn.Sequential(
+            nn.Linear(n_channels, n_channels),
+            nn.BatchNorm1d(n_channels),
+            nn.ReLU(),
+            nn.Linear(n_channels, n_channels if threshold_mode == "channel_wise" else 1),
+            nn.Sigmoid(),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw all weights anew."""
+        reset_parameters(self, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Thresholds of ``(n, n_channels, ...)``.
+
+        Returns
+        -------
+        Tensor of shape (n, n_channels or 1, 1, ...)
+        """
+        magnitude = mean_magnitude(x, tuple(range(2, x.ndim))).flatten(1) if self.dim else x.abs()
+        share = self.gate(magnitude)
+        # A sigmoid can underflow to zero; the threshold of a live map may not (condition 1).
+        share = share.clamp_min(torch.finfo(share.dtype).eps)
+        if self.dim == 0 or self.threshold_mode == "channel_shared":
+            magnitude = magnitude.mean(1, keepdim=True)
+        return unpool(share * magnitude, self.dim)
+
+    def extra_repr(self) -> str:
+        """Show the mode in the printed module."""
+        return f"threshold_mode={self.threshold_mode!r}, dim={self.dim}"
