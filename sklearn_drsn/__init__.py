@@ -1,5 +1,6 @@
 """Deep residual shrinkage networks for noisy data, as scikit-learn estimators."""
 
 from sklearn_drsn._version import __version__
+from sklearn_drsn.estimators import DRSNClassifier, DRSNRegressor
 
-__all__ = ["__version__"]
+__all__ = ["DRSNClassifier", "DRSNRegressor", "__version__"]

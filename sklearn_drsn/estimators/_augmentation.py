@@ -1,0 +1,80 @@
+"""Random changes of a scaled training batch that leave its labels true."""
+
+import torch
+
+__all__ = ["AUGMENTATIONS", "apply_augmentation", "check_augmentation"]
+
+# Signal-to-noise ratios, in dB, of the noise that augment="noise" adds to series and images.
+NOISE_SNR_DB = (0.0, 20.0)
+# The largest standard deviation, in column standard deviations, that it adds to tables.
+NOISE_SIGMA = 0.3
+
+
+def shift(batch, generator):
+    """Rotate every sample by a random number of positions along each spatial axis."""
+    for axis in range(2, batch.ndim):
+        length = batch.shape[axis]
+        offset = torch.randint(
+            length, (len(batch),), generator=generator, device=batch.device
+        ).reshape(-1, *(1,) * (batch.ndim - 1))
+        shape = [1] * batch.ndim
+        shape[axis] = length
+        position = torch.arange(length, device=batch.device).reshape(shape)
+        index = (position + offset) % length
+        batch = batch.gather(axis, index.expand_as(batch))
+    return batch
+
+
+def sign_flip(batch, generator):
+    """Turn every second sample, at random, upside down."""
+    shape = (len(batch),) + (1,) * (batch.ndim - 1)
+    sign = torch.randint(2, shape, generator=generator, device=batch.device) * 2 - 1
+    return batch * sign
+
+
+def noise(batch, generator):
+    """Add white Gaussian noise of a level drawn for every sample."""
+    shape = (len(batch),) + (1,) * (batch.ndim - 1)
+    draw = torch.rand(shape, generator=generator, device=batch.device)
+    if batch.ndim == 2:
+        level = NOISE_SIGMA * draw
+    else:
+        low, high = NOISE_SNR_DB
+        power = batch.square().mean(tuple(range(1, batch.ndim)), keepdim=True)
+        level = (power * 10 ** (-(low + (high - low) * draw) / 10)).sqrt()
+    white = torch.randn(batch.shape, generator=generator, device=batch.device)
+    return batch + level * white
+
+
+AUGMENTATIONS = {"shift": shift, "sign_flip": sign_flip, "noise": noise}
+
+
+def _changes(augment):
+    return augment if isinstance(augment, tuple) else () if augment is None else (augment,)
+
+
+def check_augmentation(augment, *, table):
+    """Refuse unknown names, and on tables every named change but noise."""
+    for change in _changes(augment):
+        if callable(change):
+            continue
+        allowed = ["noise"] if table else sorted(AUGMENTATIONS)
+        if change not in allowed:
+            raise ValueError(
+                f"augment on {'tables' if table else 'series and images'} must be one of "
+                f"{allowed}, a callable or a tuple of them, got {change!r}"
+            )
+
+
+def apply_augmentation(augment, batch, generator):
+    """Apply None, a name, a callable or a tuple of them, in order."""
+    for change in _changes(augment):
+        apply = AUGMENTATIONS[change] if isinstance(change, str) else change
+        changed = apply(batch, generator)
+        if changed.shape != batch.shape:
+            raise ValueError(
+                f"augment must keep the shape of the batch: expected {tuple(batch.shape)}, "
+                f"got {tuple(changed.shape)} from {change!r}"
+            )
+        batch = changed
+    return batch

@@ -1,0 +1,483 @@
+"""What the classifier and the regressor share: checks, fitting, prediction, state."""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+
+from sklearn_drsn.estimators._augmentation import AUGMENTATIONS, check_augmentation
+from sklearn_drsn.estimators._scaling import InputScaler
+from sklearn_drsn.estimators._training import (
+    LR_SCHEDULES,
+    OPTIMIZERS,
+    SampleSet,
+    Settings,
+    get_state,
+    is_skorch_callback,
+    make_network,
+    resolve_device,
+    set_state,
+    train,
+)
+from sklearn_drsn.layers import THRESHOLD_MODES
+from sklearn_drsn.networks import DRSN
+
+__all__ = ["BaseDRSN"]
+
+
+class BaseDRSN(BaseEstimator):
+    """Fit and predict with a DRSN; a subclass says what the outputs mean.
+
+    It provides ``_learn_targets``, ``_encode_targets``, ``_split``,
+    ``_criterion``, ``_score`` and ``_min_validation_samples``.
+    """
+
+    _parameter_constraints = {
+        "depth": [Interval(Integral, 1, None, closed="left")],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "threshold_mode": [StrOptions({mode for mode in THRESHOLD_MODES if mode}), None],
+        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
+        "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "input_shape": [tuple, list, None],
+        "normalize": [StrOptions({"channel", "sample"}), None],
+        "augment": [StrOptions(set(AUGMENTATIONS)), tuple, callable, None],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions(set(LR_SCHEDULES))],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "compile": ["boolean"],
+        "callbacks": [list, tuple, None],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    # --- fitting ---------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        groups=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Train the network from scratch, or further with ``warm_start``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, n_channels, length) or \
+                (n_samples, n_channels, height, width)
+            Tables, series or images.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Class labels of any type, or target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, scaled to mean one; samples of weight zero are left out.
+        groups : array-like of shape (n_samples,), default=None
+            With ``early_stopping`` whole groups are held out.
+        X_val, y_val : array-like, default=None
+            Validation samples to use instead of a held-out part; both or none.
+        sample_weight_val : array-like of shape (n_validation_samples,), default=None
+            Weights of the validation samples.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data or a parameter are not as described; the estimator is then as it was.
+        """
+        with self._transaction() as keep:
+            self._check_parameters()
+            goes_on = self.warm_start and hasattr(self, "net_")
+            X, y, weight, rows = self._check_training(X, y, sample_weight, reset=not goes_on)
+            self._learn_targets(y[rows], reset=not goes_on)
+            weight = self._weigh(y, weight, rows)
+            seed = self._settings["seed"] if goes_on else self._draw_seed()
+            validation = self._check_validation(X_val, y_val, sample_weight_val)
+            if validation is None and self.early_stopping:
+                rows, held_out = self._hold_out(y, rows, groups, seed)
+                validation = X, y, weight, held_out
+            if not goes_on:
+                self._learn_scaling(X, y, weight, rows)
+            net = self._continued_net() if goes_on else self._new_net(seed)
+            samples = self._sample_set(X, y, weight, rows)
+            patience = self.n_iter_no_change if self.early_stopping else None
+            validation = validation and self._sample_set(*validation)
+            self._train(net, samples, validation, keep=keep, patience=patience)
+        self._warn_if_unconverged(len(samples))
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, **first_call):
+        with self._transaction() as keep:
+            self._check_parameters()
+            first = not hasattr(self, "net_")
+            X, y, weight, rows = self._check_training(
+                X, y, sample_weight, reset=first, min_samples=1
+            )
+            self._learn_targets(y[rows], reset=first, **first_call)
+            if first:
+                self._learn_scaling(X, y, weight, rows)
+            net = self._new_net(self._draw_seed()) if first else self.net_
+            weight = self._weigh(y, weight, rows)
+            samples = self._sample_set(X, y, weight, rows, mean_one=False)
+            self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
+        return self
+
+    @contextmanager
+    def _transaction(self):
+        """Undo every change of attributes if fitting fails, unless ``keep()`` was called."""
+        before = dict(vars(self))
+        kept = []
+        try:
+            yield lambda: kept.append(True)
+        except BaseException:
+            if not kept:
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    def _train(self, net, samples, validation=None, *, keep, **options):
+        state = get_state(net)
+        try:
+            train(net, samples, validation, **options)
+        except KeyboardInterrupt:
+            self._adopt(net)
+            keep()
+            raise
+        except Exception:
+            set_state(net, state)
+            raise
+        self._adopt(net)
+
+    def _adopt(self, net):
+        """Become the estimator fitted by ``net``."""
+        nothing = {"valid_loss": np.nan, "valid_score": np.nan}
+        keys = ("epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds")
+        rows = [{**nothing, **row} for row in net.history]
+        self.net_ = net
+        self.device_ = net.device
+        self.history_ = [{key: row[key] for key in keys} for row in rows]
+        self.n_iter_ = len(self.history_)
+        self.best_epoch_ = _best_epoch(self.history_)
+
+    def _warn_if_unconverged(self, n_samples):
+        losses = [row["train_loss"] for row in self.history_[-self.max_epochs :]]
+        ran_out = len(losses) == self.max_epochs >= 20 and not self.early_stopping
+        tenth = len(losses) // 10
+        if ran_out and np.mean(losses[-tenth:]) < 0.9 * np.mean(losses[-2 * tenth : -tenth]):
+            warnings.warn(
+                f"{type(self).__name__} was still improving when it reached "
+                f"max_epochs={self.max_epochs}: training loss {np.mean(losses[-tenth:]):.3g}, "
+                f"{np.mean(losses[-2 * tenth : -tenth]):.3g} a tenth of the epochs before. "
+                "Increase max_epochs or lr.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    # --- checks ----------------------------------------------------------------------------------
+
+    def _check_parameters(self):
+        self._validate_params()
+        for callback in self.callbacks or ():
+            if not is_skorch_callback(callback):
+                raise TypeError(
+                    "callbacks takes skorch callbacks (skorch.callbacks.Callback), got "
+                    f"{callback!r}"
+                )
+
+    def _check_training(self, X, y, sample_weight, *, reset, min_samples=2):
+        """Validated X, y, weights (or None) and the numbers of the rows to train on."""
+        X, y = validate_data(self, X, y, reset=reset, **self._checks_of_X, **self._checks_of_y)
+        X = self._shape_samples(X, reset=reset)
+        weight, rows = None, np.arange(len(X))
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, np.float64, ensure_non_negative=True)
+            rows = np.flatnonzero(weight)
+        if len(rows) < min_samples:
+            raise ValueError(
+                f"{type(self).__name__} needs at least {min_samples} samples of positive weight, "
+                f"got {len(rows)} sample{'s' * (len(rows) != 1)}"
+            )
+        return X, y, weight, rows
+
+    def _check_validation(self, X, y, sample_weight):
+        if X is None and y is None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight_val was given without X_val and y_val")
+            return None
+        if X is None or y is None:
+            missing = "X_val" if X is None else "y_val"
+            raise ValueError(f"X_val and y_val belong together, got {missing}=None")
+        X, y, weight, rows = self._check_training(
+            X, y, sample_weight, reset=False, min_samples=self._min_validation_samples
+        )
+        self._learn_targets(y[rows], reset=False)
+        return X, y, weight, rows
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, **self._checks_of_X)
+        return self._shape_samples(X, reset=False)
+
+    _checks_of_X = {"dtype": [np.float64, np.float32], "allow_nd": True}
+
+    def _shape_samples(self, X, *, reset):
+        """X with ``input_shape`` applied; the shape of a sample is learnt or compared."""
+        if self.input_shape is not None:
+            X = _reshape_rows(X, self.input_shape)
+        if X.ndim > 4 or X.size == 0:
+            raise ValueError(
+                "expected X of shape (n_samples, n_features), (n_samples, n_channels, length) or "
+                f"(n_samples, n_channels, height, width), without empty axes, got {X.shape}"
+            )
+        if reset:
+            self._check_kind(table=X.ndim == 2)
+            self.input_shape_ = X.shape[1:]
+        elif X.shape[1:] != self.input_shape_:
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
+                f"samples of shape {self.input_shape_}, as in fit"
+            )
+        return X
+
+    def _check_kind(self, *, table):
+        check_augmentation(self.augment, table=table)
+        if table and self.normalize == "sample":
+            raise ValueError(
+                "normalize='sample' needs series or images: in a table the one value that a "
+                "sample has in a column has no variance"
+            )
+
+    # --- weights, scaling, splits ----------------------------------------------------------------
+
+    def _weigh(self, y, weight, rows):
+        """Sample weights or None; the classifier multiplies them by its class weights."""
+        return weight
+
+    def _learn_scaling(self, X, y, weight, rows):
+        outside = np.ones(len(X), bool)
+        outside[rows] = False
+        if outside.any():
+            weight = np.where(outside, 0.0, 1.0 if weight is None else weight)
+        self._input_scaler = InputScaler(self.normalize).fit(X, weight)
+
+    def _hold_out(self, y, rows, groups, seed):
+        """Rows to train on and rows to validate with."""
+        if groups is not None:
+            check_consistent_length(y, groups)
+            groups = np.asarray(groups)[rows]
+        kept, held_out = self._split(y[rows], groups, seed % 2**32)
+        if len(kept) < 2 or len(held_out) < self._min_validation_samples:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} splits {len(rows)} samples into "
+                f"{len(kept)} to train on, at least 2 expected, and {len(held_out)} to validate "
+                f"with, at least {self._min_validation_samples} expected"
+            )
+        return rows[kept], rows[held_out]
+
+    def _random_split(self, n_samples, seed, stratify=None):
+        return train_test_split(
+            np.arange(n_samples),
+            test_size=self.validation_fraction,
+            stratify=stratify,
+            random_state=seed,
+        )
+
+    def _sample_set(self, X, y, weight, rows, *, mean_one=True):
+        y = self._encode_targets(y[rows])
+        if weight is not None:
+            weight = weight[rows] / (weight[rows].mean() if mean_one else 1.0)
+        return SampleSet(X, rows, y, weight, self._input_scaler, resolve_device(self.device))
+
+    # --- the net ---------------------------------------------------------------------------------
+
+    def _draw_seed(self):
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _architecture_asked_for(self):
+        """Arguments of the network for the data and parameters at hand."""
+        kernel_size, stride = _default_stem(self.input_shape_)
+        return {
+            "n_channels": self.input_shape_[0],
+            "n_outputs": self._n_outputs,
+            "depth": self.depth,
+            "width": self.width,
+            "threshold_mode": self.threshold_mode,
+            "kernel_size": self.kernel_size,
+            "stem_kernel_size": self.stem_kernel_size or kernel_size,
+            "stem_stride": self.stem_stride or stride,
+            "dropout": self.dropout,
+            "dim": len(self.input_shape_) - 1,
+        }
+
+    def _new_net(self, seed):
+        self._architecture = self._architecture_asked_for()
+        self._settings = asdict(self._settings_asked_for(seed))
+        return self._make_net()
+
+    def _settings_asked_for(self, seed):
+        names = (
+            "optimizer",
+            "lr",
+            "lr_schedule",
+            "weight_decay",
+            "batch_size",
+            "max_epochs",
+            "augment",
+            "normalize",
+            "precision",
+            "compile",
+        )
+        values = {name: getattr(self, name) for name in names}
+        return Settings(seed=seed, device=str(resolve_device(self.device)), **values)
+
+    def _make_net(self):
+        return make_network(
+            Settings(**self._settings),
+            lambda: DRSN(**self._architecture),
+            self._criterion(),
+            self._score,
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+        )
+
+    def _continued_net(self):
+        """Net of today's settings with the weights and optimizer state of the last fit."""
+        asked = self._architecture_asked_for()
+        if asked != self._architecture:
+            changed = {
+                name: (self._architecture[name], value)
+                for name, value in asked.items()
+                if value != self._architecture[name]
+            }
+            raise ValueError(f"warm_start cannot change the network, got (before, now): {changed}")
+        state = get_state(self.net_)
+        net = self._new_net(self._settings["seed"])
+        set_state(net, state)
+        return net
+
+    def _outputs(self, X, method=None):
+        X = self._check_X(X)
+        outputs = self.net_.predict_blocks(X, self._input_scaler, method=method)
+        return outputs.astype(np.float64)
+
+    def embed(self, X):
+        """Features that the network's head sees: the pooled output of the last unit.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape seen in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+            float64; the width doubles per stage, so ``4 * width`` from depth 3 on (``width`` for
+            tables).
+        """
+        return self._outputs(X, method="features")
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        """Parameters, NumPy arrays and plain configuration; the net is rebuilt from them."""
+        state = dict(super().__getstate__())
+        net = state.pop("net_", None)
+        if net is not None:
+            state["_net_state"] = get_state(net)
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        net_state = state.pop("_net_state", None)
+        super().__setstate__(state)
+        if net_state is not None:
+            self._settings = {**self._settings, "device": self._device_at_hand()}
+            self.net_ = self._make_net()
+            set_state(self.net_, net_state)
+            self.device_ = self.net_.device
+
+    def _device_at_hand(self):
+        device = self._settings["device"]
+        try:
+            return str(resolve_device(device))
+        except ValueError:
+            warnings.warn(
+                f"{type(self).__name__} was fitted on {device!r}, which this machine lacks; it is "
+                "loaded on the CPU",
+                UserWarning,
+                stacklevel=2,
+            )
+            return "cpu"
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _default_stem(input_shape):
+    """Kernel size and stride of the first convolution for samples of this shape."""
+    size = min(input_shape[1:], default=1)
+    if len(input_shape) == 2:
+        return 15, 4 if size >= 512 else 2 if size >= 128 else 1
+    return 3, 2 if size >= 64 else 1
+
+
+def _best_epoch(history):
+    """Epoch of the best validation score (then loss), or the last one without validation."""
+    validated = [row for row in history if not np.isnan(row["valid_score"])]
+    if not validated:
+        return len(history)
+    return max(validated, key=lambda row: (row["valid_score"], -row["valid_loss"]))["epoch"]
+
+
+def _reshape_rows(X, input_shape):
+    """Rows of a 2-D X as samples of ``input_shape``, in which one size may be -1."""
+    if X.ndim != 2:
+        raise ValueError(
+            f"input_shape={input_shape!r} reshapes the rows of a 2-D X, got X of shape {X.shape}"
+        )
+    sizes = list(input_shape)
+    integers = all(isinstance(size, Integral) and (size > 0 or size == -1) for size in sizes)
+    if not (2 <= len(sizes) <= 3 and integers and sizes.count(-1) <= 1):
+        raise ValueError(
+            "input_shape must be (n_channels, length) or (n_channels, height, width) of positive "
+            f"integers, one of which may be -1, got {input_shape!r}"
+        )
+    known = int(np.prod([size for size in sizes if size != -1]))
+    divides = X.shape[1] % known == 0 if -1 in sizes else X.shape[1] == known
+    if not divides:
+        raise ValueError(
+            f"rows of {X.shape[1]} features cannot be given the input_shape {input_shape!r}"
+        )
+    return X.reshape(len(X), *sizes)

@@ -1,0 +1,287 @@
+"""Regression on noisy tables, series and images."""
+
+import math
+
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.utils._param_validation import StrOptions
+
+from sklearn_drsn.estimators._base import BaseDRSN
+from sklearn_drsn.estimators._scaling import TargetScaler
+
+__all__ = ["DRSNRegressor"]
+
+_CRITERIA = {
+    "squared_error": torch.nn.MSELoss,
+    "absolute_error": torch.nn.L1Loss,
+    "huber": torch.nn.HuberLoss,
+}
+
+
+class DRSNRegressor(RegressorMixin, BaseDRSN):
+    """Deep residual shrinkage network regressor, for one target or several.
+
+    The network of :class:`DRSNClassifier` with real-valued outputs. Targets are scaled to zero
+    mean and unit variance for training; predictions are in their own units.
+
+    X may hold tables ``(n_samples, n_features)``, series ``(n_samples, n_channels, length)`` or
+    images ``(n_samples, n_channels, height, width)``; the shape of a sample is fixed by ``fit``.
+
+    Parameters
+    ----------
+    depth : int, default=6
+        Number of residual units, over up to three stages.
+    width : int, default=16
+        Channels of the first stage; each later stage has twice as many. For tables the number of
+        features of every unit.
+    threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
+            default="channel_wise"
+        What a unit does to its features: shrink them by a threshold of each sample and channel
+        (DRSN-CW) or of each sample (DRSN-CS), scale them without a threshold (SENet), or neither
+        (ResNet).
+    kernel_size : int, default=3
+        Odd width of the units' convolutions. Ignored for tables.
+    stem_kernel_size : int or None, default=None
+        Odd width of the first convolution. None takes 15 for series and 3 for images. Ignored
+        for tables.
+    stem_stride : int or None, default=None
+        Stride of the first convolution. None takes, for series, 4 from 512 samples on, 2 from
+        128 on, else 1; for images 2 from 64 pixels on the shorter side on, else 1. Ignored for
+        tables.
+    dropout : float in [0, 1), default=0.0
+        Share of the pooled features dropped before the head while training.
+    input_shape : tuple of int or None, default=None
+        Gives every row of a 2-D X this shape, ``(n_channels, length)`` or
+        ``(n_channels, height, width)``; one size may be -1. Lets series and images pass through
+        scikit-learn's 2-D steps.
+    normalize : {"channel", "sample", None}, default="channel"
+        "channel": every channel (column) to the zero mean and unit variance it has over the
+        training set; "sample": every channel of every sample to its own, so that gain carries no
+        information (not for tables); None: X as it is.
+    augment : {None, "shift", "sign_flip", "noise"}, callable or tuple of them, default=None
+        Random changes of every scaled training batch: a circular shift, a flipped sign, white
+        noise at 0 to 20 dB (tables: up to 0.3 column standard deviations), or
+        ``f(batch, generator) -> batch`` on tensors. On tables only "noise" or a callable.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        Loss of the scaled targets; "huber" turns linear at one standard deviation of the target.
+    optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
+        "sgd" has momentum 0.9, as in the paper.
+    lr : float, default=0.01
+        Learning rate; the peak of "one_cycle".
+    lr_schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
+        "one_cycle" rises over 30 % of the steps and falls along a cosine; "step" takes lr, lr/10
+        and lr/100 for 40, 40 and 20 % of the epochs, as the paper does.
+    weight_decay : float, default=0.01
+        Of the weights of convolutions and linear layers; biases and batch norm have none.
+    max_epochs : int, default=40
+        Passes over the training set.
+    batch_size : int, default=32
+        Samples per step, at least 2; a last batch of one sample joins the one before.
+    early_stopping : bool, default=False
+        Hold out a part of the training set, stop when its score no longer improves and restore
+        the weights of the best epoch.
+    validation_fraction : float in (0, 1), default=0.1
+        Share held out by ``early_stopping``; whole groups if ``groups`` are given.
+    n_iter_no_change : int, default=10
+        Epochs without a better validation score after which ``early_stopping`` stops.
+    device : str, default="auto"
+        "auto" takes CUDA, else MPS, else the CPU; or a torch device such as "cuda:1". One that
+        the machine lacks is an error.
+    precision : {"float32", "bfloat16"}, default="float32"
+        "bfloat16" computes the network under autocast.
+    compile : bool, default=False
+        Run the network through ``torch.compile``; worth it for long fits only.
+    callbacks : list of skorch callbacks or None, default=None
+        Called by the fitted ``net_`` while it trains.
+    warm_start : bool, default=False
+        Let the next ``fit`` keep weights, optimizer state and scaling and train ``max_epochs``
+        more.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, the order of samples, augmentation, dropout and the held-out
+        part. With an int a fit moves no global random state and, with the same number of
+        threads, gives the same bits every time.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of features of a 2-D X, else of channels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names of X, if all are strings.
+    input_shape_ : tuple of int
+        Shape of one sample as the network sees it.
+    net_ : skorch net
+        The trained net; ``net_.module_`` is the :class:`~sklearn_drsn.networks.DRSN`.
+    device_ : str
+        Device of the network.
+    n_iter_ : int
+        Epochs trained.
+    best_epoch_ : int
+        Epoch of the best validation score, or the last one without validation.
+    history_ : list of dict
+        Per epoch: epoch, train_loss, valid_loss, valid_score, lr, seconds.
+
+    See Also
+    --------
+    DRSNClassifier : The same network for classes.
+
+    References
+    ----------
+    M. Zhao, S. Zhong, X. Fu, B. Tang, M. Pecht, "Deep Residual Shrinkage Networks for Fault
+    Diagnosis", IEEE Trans. Industrial Informatics 16(7), 2020, :doi:`10.1109/TII.2019.2943898`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_drsn import DRSNRegressor
+    >>> X = np.random.default_rng(0).normal(size=(200, 5))
+    >>> y = X[:, 0] + X[:, 1] ** 2
+    >>> DRSNRegressor(random_state=0).fit(X[:150], y[:150]).score(X[150:], y[150:]) > 0.5
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseDRSN._parameter_constraints,
+        "loss": [StrOptions(set(_CRITERIA))],
+    }
+
+    def __init__(
+        self,
+        depth=6,
+        width=16,
+        *,
+        threshold_mode="channel_wise",
+        kernel_size=3,
+        stem_kernel_size=None,
+        stem_stride=None,
+        dropout=0.0,
+        input_shape=None,
+        normalize="channel",
+        augment=None,
+        loss="squared_error",
+        optimizer="adamw",
+        lr=0.01,
+        lr_schedule="one_cycle",
+        weight_decay=0.01,
+        max_epochs=40,
+        batch_size=32,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        device="auto",
+        precision="float32",
+        compile=False,
+        callbacks=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.depth = depth
+        self.width = width
+        self.threshold_mode = threshold_mode
+        self.kernel_size = kernel_size
+        self.stem_kernel_size = stem_kernel_size
+        self.stem_stride = stem_stride
+        self.dropout = dropout
+        self.input_shape = input_shape
+        self.normalize = normalize
+        self.augment = augment
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch at constant ``lr``.
+
+        The first call fixes the shape of a sample and the scaling of X and y. A single sample
+        trains the network with its batch norm left as it is.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape seen before.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights, used as they are.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X):
+        """Target values.
+
+        Parameters
+        ----------
+        X : array-like
+            Samples of the shape seen in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+            float64, in the units of y and as many-dimensional as it.
+        """
+        y = self._target_scaler.inverse_transform(self._outputs(X))
+        return y.reshape(len(y), *self._target_shape)
+
+    _checks_of_y = {"multi_output": True, "y_numeric": True}
+
+    def _criterion(self):
+        return _CRITERIA[self.loss]
+
+    @property
+    def _n_outputs(self):
+        return math.prod(self._target_shape)
+
+    def _learn_targets(self, y, *, reset):
+        if reset:
+            self._target_shape = y.shape[1:]
+        elif y.shape[1:] != self._target_shape:
+            raise ValueError(
+                f"y has targets of shape {y.shape[1:]}, but {type(self).__name__} is expecting "
+                f"{self._target_shape}, as in fit"
+            )
+
+    def _learn_scaling(self, X, y, weight, rows):
+        super()._learn_scaling(X, y, weight, rows)
+        weight = None if weight is None else weight[rows]
+        self._target_scaler = TargetScaler().fit(_columns(y[rows]), weight)
+
+    def _encode_targets(self, y):
+        return self._target_scaler.transform(_columns(y))
+
+    _min_validation_samples = 2  # for R^2
+
+    def _split(self, y, groups, seed):
+        if groups is None:
+            return self._random_split(len(y), seed)
+        folds = GroupShuffleSplit(1, test_size=self.validation_fraction, random_state=seed)
+        return next(folds.split(y, groups=groups))
+
+    @staticmethod
+    def _score(y, outputs, sample_weight):
+        return r2_score(y, outputs, sample_weight=sample_weight)
+
+
+def _columns(y):
+    return y.reshape(len(y), -1)

@@ -1,0 +1,92 @@
+"""Scaling of inputs and targets: statistics in float64, batches in float32."""
+
+import numpy as np
+
+__all__ = ["InputScaler", "TargetScaler"]
+
+# Values per chunk while the statistics are gathered, so that X is never copied whole.
+_CHUNK = 2**21
+
+
+class InputScaler:
+    """Scale samples ``(n, channels or columns, ...)`` block by block.
+
+    Parameters
+    ----------
+    mode : {"channel", "sample", None}
+        "channel": the mean and standard deviation of every channel (column), learnt in ``fit``;
+        "sample": every channel of every sample by its own; None: unchanged.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of shape (n_channels,)
+        Learnt statistics, float64, with ``mode="channel"``.
+    """
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def fit(self, X, weight=None):
+        """Learn weighted statistics; a constant channel is left at its scale."""
+        if self.mode == "channel":
+            self.mean_ = _channel_means(X, weight)
+            variance = _channel_means(X, weight, centre=self.mean_)
+            self.scale_ = _safe_scale(self.mean_, variance)
+        return self
+
+    def transform(self, block):
+        """Scaled copy of some rows as contiguous float32."""
+        if self.mode is None:
+            return np.ascontiguousarray(block, dtype=np.float32)
+        if self.mode == "channel":
+            shape = (-1,) + (1,) * (block.ndim - 2)
+            mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
+        else:
+            axes = tuple(range(2, block.ndim))
+            mean = block.mean(axes, dtype=np.float64, keepdims=True)
+            scale = _safe_scale(mean, block.var(axes, dtype=np.float64, keepdims=True))
+        scaled = np.subtract(block, mean, dtype=np.float64)
+        scaled /= scale
+        return scaled.astype(np.float32)
+
+
+class TargetScaler:
+    """Scale regression targets ``(n, n_targets)`` to weighted zero mean and unit variance."""
+
+    def fit(self, y, weight=None):
+        """Learn weighted statistics; a constant target is left at its scale."""
+        self.mean_ = np.average(y, axis=0, weights=weight)
+        variance = np.average((y - self.mean_) ** 2, axis=0, weights=weight)
+        self.scale_ = _safe_scale(self.mean_, variance)
+        return self
+
+    def transform(self, y):
+        """Scaled targets as float32."""
+        return ((y - self.mean_) / self.scale_).astype(np.float32)
+
+    def inverse_transform(self, y):
+        """Targets in their own units as float64."""
+        return y * self.scale_ + self.mean_
+
+
+def _channel_means(X, weight, centre=None):
+    """Weighted mean over samples and positions of X, or of its squared distance to ``centre``."""
+    rows = max(1, _CHUNK // max(1, X[0].size))
+    axes = tuple(range(2, X.ndim))
+    total = np.zeros(X.shape[1])
+    for start in range(0, len(X), rows):
+        block = X[start : start + rows]
+        if centre is not None:
+            offset = np.subtract(block, centre.reshape(-1, *(1,) * len(axes)), dtype=np.float64)
+            block = np.square(offset, out=offset)
+        per_sample = block.mean(axes, dtype=np.float64) if axes else block.astype(np.float64)
+        share = np.ones(len(block)) if weight is None else weight[start : start + rows]
+        total += share @ per_sample
+    return total / (len(X) if weight is None else np.sum(weight))
+
+
+def _safe_scale(mean, variance):
+    """Standard deviation, or 1 where nothing but rounding error is left of it."""
+    scale = np.sqrt(variance)
+    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return np.where(constant | (scale == 0), 1.0, scale)

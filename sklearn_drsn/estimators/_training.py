@@ -1,0 +1,457 @@
+"""The training engine: arrays to tensors and back, seeds, devices, the skorch net.
+
+The only file that imports skorch. Nothing here touches global state: every random draw comes from
+a generator whose seed is derived from the fit's, the purpose and the epoch, so a fit gives the
+same bits alone, beside others, and when it goes on later.
+"""
+
+import functools
+import math
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, PrintLog
+from skorch.helper import predefined_split
+
+from sklearn_drsn.estimators._augmentation import apply_augmentation
+from sklearn_drsn.layers import Dropout
+
+__all__ = [
+    "LR_SCHEDULES",
+    "OPTIMIZERS",
+    "Network",
+    "SampleSet",
+    "Settings",
+    "get_state",
+    "is_skorch_callback",
+    "make_network",
+    "resolve_device",
+    "rows_per_block",
+    "set_state",
+    "train",
+]
+
+OPTIMIZERS = {
+    "adam": functools.partial(torch.optim.Adam, fused=True),
+    "adamw": functools.partial(torch.optim.AdamW, fused=True),
+    "nadam": torch.optim.NAdam,
+    "sgd": functools.partial(torch.optim.SGD, momentum=0.9),
+}
+LR_SCHEDULES = ("constant", "one_cycle", "step")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an estimator asks of the engine: numbers and names, no state."""
+
+    seed: int
+    device: str
+    optimizer: str | Callable
+    lr: float
+    lr_schedule: str
+    weight_decay: float
+    batch_size: int
+    max_epochs: int
+    augment: Any
+    normalize: str | None
+    precision: str
+    compile: bool
+
+
+# --- devices and seeds ---------------------------------------------------------------------------
+
+
+def resolve_device(name):
+    """Torch device for ``"auto"`` or a device string; ValueError if this machine lacks it."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', got {name!r}"
+        ) from error
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise ValueError(f"device {name!r} is not available on this machine")
+    return device
+
+
+def make_generator(seed, purpose, epoch=0, device="cpu"):
+    """Independent generator for one purpose ("weights", "order", ...) in one epoch."""
+    entropy = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), epoch])
+    return torch.Generator(device).manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+
+
+# --- samples and batches -------------------------------------------------------------------------
+
+
+class SampleSet(torch.utils.data.Dataset):
+    """Rows of X, with targets and weights, scaled and sent to the device batch by batch.
+
+    On an accelerator with room for them they are scaled and uploaded once instead.
+    """
+
+    def __init__(self, X, rows, y, weight, scaler, device):
+        self.X, self.rows, self.scaler, self.device = X, rows, scaler, device
+        self.y = torch.as_tensor(y, device=device)
+        self.weight = None
+        if weight is not None:
+            self.weight = torch.as_tensor(weight, dtype=torch.float32, device=device)
+        self.uploaded = None
+        if device.type != "cpu" and 4 * X[0].size * len(rows) < 0.5 * _free_memory(device):
+            self.uploaded = torch.from_numpy(scaler.transform(X[rows])).to(device)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        """Batch ``(X, (y, weight))`` of an array of sample numbers."""
+        if self.uploaded is not None:
+            batch = self.uploaded[index]
+        else:
+            scaled = self.scaler.transform(self.X[self.rows[index]])
+            batch = torch.from_numpy(scaled).to(self.device)
+        return batch, (self.y[index], None if self.weight is None else self.weight[index])
+
+
+def _free_memory(device):
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+
+
+def batch_slices(n_samples, batch_size):
+    """Consecutive slices of ``batch_size`` rows; a last one of one row joins its neighbour."""
+    starts = list(range(0, n_samples, batch_size))
+    if len(starts) > 1 and n_samples - starts[-1] == 1:
+        del starts[-1]
+    return [slice(*ends) for ends in zip(starts, [*starts[1:], n_samples], strict=True)]
+
+
+def rows_per_block(sample_shape):
+    """Rows of a forward pass at prediction, a function of the sample shape alone.
+
+    Blocks of one size make a row's result independent of how many rows came with it.
+    """
+    return max(1, min(256, 8192 // math.prod(sample_shape)))
+
+
+# --- the net -------------------------------------------------------------------------------------
+
+
+def lr_factor(schedule, progress):
+    """Share of ``lr`` in use when ``progress``, in [0, 1), of the training is done."""
+    if schedule == "step":  # the paper's: lr, lr / 10, lr / 100
+        return 1.0 if progress < 0.4 else 0.1 if progress < 0.8 else 0.01
+    if schedule == "one_cycle":
+        warm, start, end = 0.3, 0.04, 0.0004
+        if progress < warm:
+            return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * progress / warm))
+        return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+    return 1.0
+
+
+class Network(NeuralNet):
+    """skorch net that trains from sample sets and reads its losses once an epoch.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        See :class:`skorch.NeuralNet`.
+    settings : Settings
+    score : callable
+        ``score(y, outputs, sample_weight)`` of the validation set, greater is better.
+    """
+
+    def __init__(self, *args, settings, score, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        self.score = score
+
+    @property
+    def _default_callbacks(self):
+        return [("print_log", PrintLog())] if self.verbose else []
+
+    def initialize_module(self):
+        """Take the module as it is; with ``compile`` run it through a compiled twin."""
+        super().initialize_module()
+        self.forward_ = torch.compile(self.module_) if self.settings.compile else self.module_
+        return self
+
+    def initialize_optimizer(self):
+        """Decay the weights of convolutions and linear layers only, as the paper does."""
+        matrices = [p for p in self.module_.parameters() if p.ndim > 1]
+        others = [p for p in self.module_.parameters() if p.ndim <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": self.settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimizer = self.settings.optimizer
+        make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+        self.optimizer_ = make(groups, lr=self.lr)
+        return self
+
+    def notify(self, method_name, **kwargs):
+        """Take a callback's KeyboardInterrupt for what skorch means by it: training is done."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as request:
+            if method_name != "on_epoch_end":
+                raise
+            raise _TrainingDone from request
+
+    def get_iterator(self, dataset, training=False):
+        """Hand the samples to ``run_single_epoch``, which slices them itself."""
+        return dataset
+
+    def infer(self, x, **fit_params):
+        """Outputs as float32, computed in the precision asked for."""
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=low):
+            return self.forward_(x).float()
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Weighted mean of the losses of a batch."""
+        y, weight = y_true
+        loss = self.criterion_(y_pred, y)
+        loss = loss if loss.ndim == 1 else loss.mean(1)
+        return (loss if weight is None else loss * weight).mean()
+
+    def train_step_single(self, batch, **fit_params):
+        """Forward and backward of one batch."""
+        X, y = batch
+        y_pred = self.infer(X)
+        loss = self.get_loss(y_pred, y, X=X, training=True)
+        loss.backward()
+        return {"loss": loss, "y_pred": y_pred}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train on every sample once, or score the validation samples."""
+        if iterator is None:
+            return
+        start = time.perf_counter()
+        if training:
+            self._train_epoch(iterator, step_fn)
+        else:
+            self._validate(iterator)
+        seconds = time.perf_counter() - start
+        self.history.record("seconds", seconds + self.history[-1].get("seconds", 0.0))
+
+    def _train_epoch(self, samples, step_fn):
+        epoch, device = len(self.history), self.device
+        generators = {
+            purpose: make_generator(self.settings.seed, purpose, epoch, where)
+            for purpose, where in (("order", "cpu"), ("augment", device), ("dropout", device))
+        }
+        set_dropout_generator(self.module_, generators["dropout"])
+        # One row has no variance for batch norm to learn from.
+        self.module_.train(len(samples) > 1)
+        order = torch.randperm(len(samples), generator=generators["order"]).numpy()
+        slices = batch_slices(len(samples), self.batch_size)
+        total = torch.zeros((), device=device)
+        for step, rows in enumerate(slices):
+            self._set_lr((epoch - 1 - self.first_epoch_ + step / len(slices)) / self.max_epochs)
+            X, y = samples[order[rows]]
+            X = apply_augmentation(self.settings.augment, X, generators["augment"])
+            self.notify("on_batch_begin", batch=(X, y), training=True)
+            result = step_fn((X, y))
+            total += result["loss"].detach() * len(X)
+            self.notify("on_batch_end", batch=(X, y), training=True, **result)
+        self._record_training(float(total) / len(samples))
+
+    def _set_lr(self, progress):
+        if self.lr_schedule_ != "constant":  # which leaves it to the callbacks
+            for group in self.optimizer_.param_groups:
+                group["lr"] = self.lr * lr_factor(self.lr_schedule_, progress)
+
+    def _record_training(self, loss):
+        self.history.record("train_loss", loss)
+        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the training loss became {loss} in epoch {len(self.history)}: most likely "
+                f"lr={self.lr} is too high, or X holds extreme values that "
+                f"normalize={self.settings.normalize!r} leaves in"
+            )
+
+    def _validate(self, samples):
+        outputs = self.predict_blocks(samples.X, samples.scaler, rows=samples.rows)
+        y = samples.y.cpu()
+        weight = None if samples.weight is None else samples.weight.cpu()
+        loss = self.get_loss(torch.from_numpy(outputs), (y, weight))
+        self.history.record("valid_loss", float(loss))
+        self.history.record("valid_score", float(self.score(y, outputs, sample_weight=weight)))
+
+    @torch.no_grad()
+    def predict_blocks(self, X, scaler, *, rows=None, method=None):
+        """Outputs of the module, or of one of its methods, for X or some rows of it.
+
+        Every block has :func:`rows_per_block` rows, the last one filled up with zeros.
+        """
+        self.module_.eval()
+        run = self.infer if method is None else getattr(self.module_, method)
+        size = rows_per_block(X.shape[1:])
+        outputs = []
+        for start in range(0, len(X) if rows is None else len(rows), size):
+            chosen = slice(start, start + size)
+            part = scaler.transform(X[chosen if rows is None else rows[chosen]])
+            block = np.zeros((size, *X.shape[1:]), np.float32)
+            block[: len(part)] = part
+            output = run(torch.from_numpy(block).to(self.device))
+            outputs.append(output[: len(part)].float().cpu().numpy())
+        return np.concatenate(outputs)
+
+
+def set_dropout_generator(module, generator):
+    """Let every dropout layer draw from ``generator``."""
+    for layer in module.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
+
+
+def is_skorch_callback(callback):
+    """Whether skorch takes it: a callback, its class, or a pair of a name and one of them."""
+    if isinstance(callback, tuple):
+        callback = callback[-1]
+    return isinstance(callback, Callback) or (
+        isinstance(callback, type) and issubclass(callback, Callback)
+    )
+
+
+def make_network(settings, make_module, criterion, score, *, callbacks=None, verbose=0):
+    """Net over a new module whose weights are drawn from the seed."""
+    with torch.device("meta"):  # draws nothing from the global generator
+        module = make_module()
+    module = module.to_empty(device="cpu")
+    module.reset_parameters(make_generator(settings.seed, "weights"))
+    net = Network(
+        module,
+        criterion=criterion,
+        criterion__reduction="none",
+        lr=settings.lr,
+        max_epochs=settings.max_epochs,
+        batch_size=settings.batch_size,
+        train_split=None,
+        callbacks=list(callbacks or []),
+        device=settings.device,
+        verbose=verbose,
+        settings=settings,
+        score=score,
+    )
+    net.initialize()
+    net.module_.eval()
+    return net
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+class _TrainingDone(Exception):
+    """Raised at the end of an epoch by whoever has seen enough."""
+
+
+class _EarlyStopping(Callback):
+    """Keep the weights of the best epoch and end training ``patience`` epochs after it."""
+
+    def __init__(self, patience):
+        self.patience = patience
+        self.best, self.weights, self.n_epochs_since = None, None, 0
+
+    def on_epoch_end(self, net, **kwargs):
+        last = net.history[-1]
+        result = (last["valid_score"], -last["valid_loss"])
+        self.n_epochs_since += 1
+        if self.best is None or result > self.best:
+            self.best, self.n_epochs_since = result, 0
+            self.weights = {k: v.clone() for k, v in net.module_.state_dict().items()}
+        if self.n_epochs_since >= self.patience:
+            raise _TrainingDone
+
+    def restore(self, net):
+        if self.weights is not None:
+            net.module_.load_state_dict(self.weights)
+
+
+def train(net, samples, validation=None, *, patience=None, epochs=None, lr_schedule=None):
+    """Train for ``epochs``, or until ``patience`` epochs passed without a better validation score.
+
+    With patience the weights of the best epoch are restored, also after an interruption, which
+    goes on to the caller.
+    """
+    net.max_epochs = net.settings.max_epochs if epochs is None else epochs
+    net.lr_schedule_ = lr_schedule or net.settings.lr_schedule
+    net.first_epoch_ = len(net.history)
+    net.train_split = None if validation is None else predefined_split(validation)
+    for group in net.optimizer_.param_groups:
+        group["lr"] = net.lr
+    callbacks = net.callbacks_
+    stopping = _EarlyStopping(patience)
+    if patience is not None:
+        net.callbacks_ = [*callbacks, ("early_stopping", stopping)]
+    net.notify("on_train_begin", X=samples, y=None)
+    try:
+        net.fit_loop(samples, epochs=net.max_epochs)
+    except _TrainingDone:
+        pass
+    finally:
+        stopping.restore(net)
+        net.callbacks_ = callbacks
+        set_dropout_generator(net.module_, None)
+        net.module_.eval()
+        if net.history and "train_loss" not in net.history[-1]:
+            del net.history[-1]  # an epoch that did not come to its end
+    net.notify("on_train_end", X=samples, y=None)
+
+
+# --- state as NumPy arrays -----------------------------------------------------------------------
+
+
+def get_state(net):
+    """Weights, optimizer state and history as NumPy arrays, numbers and names."""
+    return {
+        "module": _to_arrays(net.module_.state_dict()),
+        "optimizer": _to_arrays(net.optimizer_.state_dict()),
+        "history": [dict(row) for row in net.history],
+    }
+
+
+def set_state(net, state):
+    """Inverse of :func:`get_state`."""
+    net.module_.load_state_dict(_to_tensors(state["module"]))
+    net.optimizer_.load_state_dict(_to_tensors(state["optimizer"]))
+    net.history.clear()
+    for row in state["history"]:
+        net.history.new_epoch()
+        for key, value in row.items():
+            net.history.record(key, value)
+
+
+def _to_arrays(value):
+    return _map_leaves(value, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
+
+
+def _to_tensors(value):
+    return _map_leaves(value, np.ndarray, torch.tensor)
+
+
+def _map_leaves(value, kind, change):
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _map_leaves(item, kind, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_map_leaves(item, kind, change) for item in value)
+    return value
