@@ -220,7 +220,9 @@ class BaseDRSN(BaseEstimator):
         X = self._shape_samples(X, reset=reset)
         weight, rows = None, np.arange(len(X))
         if sample_weight is not None:
-            weight = _check_sample_weight(sample_weight, X, np.float64, ensure_non_negative=True)
+            weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
             rows = np.flatnonzero(weight)
         if len(rows) < min_samples:
             raise ValueError(

@@ -251,7 +251,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         -------
         ndarray of shape (n_samples,)
         """
-        return self.classes_[self._outputs(X).argmax(axis=1)]
+        winners = self._outputs(X).argmax(axis=1)
+        return self.classes_[winners]
 
     def predict_proba(self, X):
         """Probability of every class.

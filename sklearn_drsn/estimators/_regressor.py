@@ -241,7 +241,8 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         ndarray of shape (n_samples,) or (n_samples, n_targets)
             float64, in the units of y and as many-dimensional as it.
         """
-        y = self._target_scaler.inverse_transform(self._outputs(X))
+        outputs = self._outputs(X)
+        y = self._target_scaler.inverse_transform(outputs)
         return y.reshape(len(y), *self._target_shape)
 
     _checks_of_y = {"multi_output": True, "y_numeric": True}
@@ -281,6 +282,11 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     @staticmethod
     def _score(y, outputs, sample_weight):
         return r2_score(y, outputs, sample_weight=sample_weight)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
 def _columns(y):
