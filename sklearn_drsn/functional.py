@@ -75,7 +75,8 @@ def soft_threshold(x: Tensor, threshold: Threshold) -> Tensor:
     x, threshold = _broadcast(x, threshold)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         # A compiler fuses this, and its derivative, into one kernel each.
-        return x - torch.clamp(x, -threshold, threshold)
+        # (Not by clamp: its derivative is another where the threshold is zero.)
+        return torch.where(x.abs() <= threshold, 0.0, x - x.sign() * threshold)
     return _SoftThreshold.apply(x, threshold)
 
 
@@ -193,7 +194,7 @@ def firm_threshold(x: Tensor, low: Threshold, high: Threshold) -> Tensor:
         raise ValueError(f"high must be greater than low, got low={low}, high={high}")
     x, low = _broadcast(x, low)
     x, high = _broadcast(x, high)
-    between = soft_threshold(x, low) * (high / (high - low))
+    between = soft_threshold(x, low) / (1 - low / high)
     return torch.where(x.abs() > high, x, between)
 
 

@@ -27,7 +27,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
 
     Parameters
     ----------
-    depth : int, default=6
+    depth : int, default=3
         Number of residual units, over up to three stages.
     width : int, default=16
         Channels of the first stage; each later stage has twice as many. For tables the number of
@@ -64,7 +64,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Weights of the classes, multiplied by ``sample_weight``.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
         "sgd" has momentum 0.9, as in the paper.
-    lr : float, default=0.01
+    lr : float, default=0.03
         Learning rate; the peak of "one_cycle".
     lr_schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
         "one_cycle" rises over 30 % of the steps and falls along a cosine; "step" takes lr, lr/10
@@ -154,7 +154,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
 
     def __init__(
         self,
-        depth=6,
+        depth=3,
         width=16,
         *,
         threshold_mode="channel_wise",
@@ -167,7 +167,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         augment=None,
         class_weight=None,
         optimizer="adamw",
-        lr=0.01,
+        lr=0.03,
         lr_schedule="one_cycle",
         weight_decay=0.01,
         max_epochs=40,

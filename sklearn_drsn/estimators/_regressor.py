@@ -31,7 +31,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
 
     Parameters
     ----------
-    depth : int, default=6
+    depth : int, default=3
         Number of residual units, over up to three stages.
     width : int, default=16
         Channels of the first stage; each later stage has twice as many. For tables the number of
@@ -68,7 +68,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         Loss of the scaled targets; "huber" turns linear at one standard deviation of the target.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
         "sgd" has momentum 0.9, as in the paper.
-    lr : float, default=0.01
+    lr : float, default=0.03
         Learning rate; the peak of "one_cycle".
     lr_schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
         "one_cycle" rises over 30 % of the steps and falls along a cosine; "step" takes lr, lr/10
@@ -150,7 +150,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
 
     def __init__(
         self,
-        depth=6,
+        depth=3,
         width=16,
         *,
         threshold_mode="channel_wise",
@@ -163,7 +163,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         augment=None,
         loss="squared_error",
         optimizer="adamw",
-        lr=0.01,
+        lr=0.03,
         lr_schedule="one_cycle",
         weight_decay=0.01,
         max_epochs=40,

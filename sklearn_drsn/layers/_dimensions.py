@@ -20,9 +20,9 @@ def convolution(
     n_channels: int, n_outputs: int, *, kernel_size: int, stride: int = 1, dim: int
 ) -> nn.Module:
     """Map channels; the length becomes ``ceil(length / stride)``."""
-    check_odd("kernel_size", kernel_size)
     if dim == 0:
         return nn.Linear(n_channels, n_outputs)
+    check_odd("kernel_size", kernel_size)
     return _CONVOLUTIONS[dim](n_channels, n_outputs, kernel_size, stride, kernel_size // 2)
 
 

@@ -81,8 +81,11 @@ class AdaptiveThreshold(nn.Module):
         """
         magnitude = mean_magnitude(x, tuple(range(2, x.ndim))).flatten(1) if self.dim else x.abs()
         share = self.gate(magnitude)
-        # A sigmoid can underflow to zero; the threshold of a live map may not (condition 1).
-        share = share.clamp_min(torch.finfo(share.dtype).eps)
+        # A sigmoid rounds to zero and to one; the threshold of a live map may be neither zero
+        # (condition 1) nor, when all values are equally large, remove them all (condition 2). The
+        # mean of equal values is up to four eps off.
+        eps = torch.finfo(share.dtype).eps
+        share = share.clamp(eps, 1 - 8 * eps)
         if self.dim == 0 or self.threshold_mode == "channel_shared":
             magnitude = magnitude.mean(1, keepdim=True)
         return unpool(share * magnitude, self.dim)

@@ -4,7 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_drsn.layers import Dropout, ShrinkageUnit
-from sklearn_drsn.layers._dimensions import batch_norm, convolution, pool, reset_parameters
+from sklearn_drsn.layers._dimensions import (
+    batch_norm,
+    check_odd,
+    convolution,
+    pool,
+    reset_parameters,
+)
 
 __all__ = ["DRSN"]
 
@@ -96,6 +102,10 @@ class DRSN(nn.Module):
         ):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if dim not in (0, 1, 2):
+            raise ValueError(f"dim must be 0, 1 or 2, got {dim!r}")
+        if dim:
+            check_odd("stem_kernel_size", stem_kernel_size)
         super().__init__()
         self.stem = convolution(
             n_channels, width, kernel_size=stem_kernel_size, stride=stem_stride, dim=dim

@@ -1,0 +1,166 @@
+import math
+
+import pytest
+import torch
+
+from sklearn_drsn.layers import THRESHOLD_MODES
+from sklearn_drsn.networks import DRSN
+
+SIZES = {0: (), 1: (40,), 2: (12, 10)}
+
+
+def make_net(**parameters):
+    net = DRSN(**parameters)
+    net.reset_parameters(torch.Generator().manual_seed(0))
+    return net.eval()
+
+
+def output_shapes(net, x):
+    """Shapes after the stem, every unit and the head, without the samples."""
+    shapes = []
+    layers = (net.stem, *net.units, net.head)
+    handles = [
+        layer.register_forward_hook(lambda *args: shapes.append(tuple(args[-1].shape[1:])))
+        for layer in layers
+    ]
+    net(x)
+    for handle in handles:
+        handle.remove()
+    return shapes
+
+
+def unit_plan(**parameters):
+    """Channels and stride of every unit."""
+    return [(unit.body[5].weight.shape[0], unit.stride) for unit in DRSN(**parameters).units]
+
+
+class TestPaper:
+    """Zhao et al. 2020, table II."""
+
+    @pytest.mark.parametrize(
+        ("depth", "mode", "shortcut", "expected"),
+        [
+            (12, "channel_wise", True, 11_552),
+            (12, "channel_shared", True, 10_220),
+            (12, None, True, 8_416),
+            (12, None, False, 8_416),
+            (9, "channel_wise", True, 8_584),
+            (9, "channel_shared", True, 7_585),
+            (9, None, True, 6_232),
+            (6, "channel_wise", True, 5_616),
+            (6, "channel_shared", True, 4_950),
+            (6, None, True, 4_048),
+        ],
+    )
+    def test_trainable_parameters(self, depth, mode, shortcut, expected):
+        net = DRSN(depth=depth, threshold_mode=mode, shortcut=shortcut)
+        assert sum(p.numel() for p in net.parameters() if p.requires_grad) == expected
+
+    def test_defaults_are_the_network_of_the_paper(self):
+        assert sum(p.numel() for p in DRSN().parameters()) == 11_552
+
+    @pytest.mark.parametrize("mode", THRESHOLD_MODES)
+    def test_output_size_of_every_layer(self, mode):
+        x = torch.zeros(2, 1, 2048)
+        net = make_net(threshold_mode=mode)
+        stages = [(4, 512)] * 4 + [(8, 256)] * 4 + [(16, 128)] * 4
+        assert output_shapes(net, x) == [(4, 1024), *stages, (8,)]
+        assert net.features(x).shape == (2, 16)
+        assert net.n_features == 16
+
+
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("depth", "sizes"),
+        [
+            (1, [1]),
+            (2, [1, 1]),
+            (3, [1, 1, 1]),
+            (4, [2, 1, 1]),
+            (5, [2, 2, 1]),
+            (7, [3, 2, 2]),
+            (10, [4, 3, 3]),
+        ],
+    )
+    @pytest.mark.parametrize("dim", [1, 2])
+    def test_first_stages_take_the_remainder(self, dim, depth, sizes):
+        expected = []
+        for stage, size in enumerate(sizes):
+            expected += [(5 * 2**stage, 2)] + [(5 * 2**stage, 1)] * (size - 1)
+        assert unit_plan(depth=depth, width=5, dim=dim) == expected
+
+    @pytest.mark.parametrize("depth", [1, 4, 7])
+    def test_tables_keep_the_width(self, depth):
+        assert unit_plan(n_channels=3, depth=depth, width=5, dim=0) == [(5, 1)] * depth
+        assert DRSN(n_channels=3, depth=depth, width=5, dim=0).n_features == 5
+
+
+class TestForward:
+    @pytest.mark.parametrize("stem_stride", [1, 2, 4])
+    @pytest.mark.parametrize("kernel_size", [1, 3, 5])
+    def test_any_length(self, kernel_size, stem_stride):
+        net = make_net(
+            depth=3, kernel_size=kernel_size, stem_kernel_size=7, stem_stride=stem_stride
+        )
+        for length in (1, 2, 3, 5, 8, 17, 33):
+            y = net(torch.ones(2, 1, length))
+            assert y.shape == (2, 8)
+            assert y.isfinite().all()
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (13, 1)])
+    def test_any_image(self, size):
+        assert make_net(depth=3, dim=2)(torch.ones(2, 1, *size)).shape == (2, 8)
+
+    def test_trains_on_a_length_of_one(self):
+        net = make_net(depth=3).train()
+        net(torch.randn(4, 1, 1)).square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in net.parameters())
+
+    @pytest.mark.parametrize("dim", SIZES)
+    def test_head_on_the_mean_of_the_features(self, dim):
+        net = make_net(n_channels=2, depth=3, dim=dim)
+        x = torch.randn(3, 2, *SIZES[dim], generator=torch.Generator().manual_seed(1))
+        maps = net.units(net.stem(x)) / math.sqrt(1 + 1e-5)  # a fresh batch norm's eps
+        pooled = maps.relu().reshape(3, net.n_features, -1).mean(2)
+        torch.testing.assert_close(net.features(x), pooled)
+        torch.testing.assert_close(net(x), pooled @ net.head.weight.T + net.head.bias)
+
+    def test_dropout_acts_on_training_alone(self):
+        net, plain = make_net(depth=3, dropout=0.5), make_net(depth=3)
+        x = torch.randn(4, 1, 40, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(net(x), plain(x))
+        state = torch.get_rng_state()
+        net.dropout.generator = torch.Generator().manual_seed(0)
+        assert not torch.equal(net.train()(x), plain.train()(x))
+        assert torch.equal(torch.get_rng_state(), state)
+
+    def test_shrinkage_adds_gates_and_nothing_else(self):
+        added = DRSN().state_dict().keys() - DRSN(threshold_mode=None).state_dict().keys()
+        assert len(added) == 12 * 9
+        assert all(".threshold.gate." in name for name in added)
+
+
+class TestRefuses:
+    @pytest.mark.parametrize("value", [0, -1])
+    @pytest.mark.parametrize("name", ["n_channels", "n_outputs", "depth", "width", "stem_stride"])
+    def test_less_than_one(self, name, value):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
+            DRSN(**{name: value})
+
+    @pytest.mark.parametrize("name", ["kernel_size", "stem_kernel_size"])
+    def test_even_kernels(self, name):
+        with pytest.raises(ValueError, match="kernel_size must be a positive odd number, got 4"):
+            DRSN(**{name: 4})
+
+    @pytest.mark.parametrize("dim", [-1, 3])
+    def test_other_dimensions(self, dim):
+        with pytest.raises(ValueError, match=f"dim must be 0, 1 or 2, got {dim}"):
+            DRSN(dim=dim)
+
+    def test_other_modes(self):
+        with pytest.raises(ValueError, match="threshold_mode must be one of"):
+            DRSN(threshold_mode="soft")
+
+    def test_other_dropouts(self):
+        with pytest.raises(ValueError, match=r"p must lie in \[0, 1\), got 1\.0"):
+            DRSN(dropout=1.0)
