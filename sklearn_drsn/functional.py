@@ -55,7 +55,7 @@ def soft_threshold(x: Tensor, threshold: Threshold) -> Tensor:
 
     Notes
     -----
-    Written as ``x - clip(x, -threshold, threshold)``, which divides by nothing and is therefore
+    Computed as ``x - clip(x, -threshold, threshold)``, which divides by nothing and is therefore
     safe at 0/0. The gradient needs the result alone, so only that is saved.
 
     References
@@ -74,9 +74,9 @@ def soft_threshold(x: Tensor, threshold: Threshold) -> Tensor:
     """
     x, threshold = _broadcast(x, threshold)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        # A compiler fuses this, and its derivative, into one kernel each.
-        # (Not by clamp: its derivative is another where the threshold is zero.)
-        return torch.where(x.abs() <= threshold, 0.0, x - x.sign() * threshold)
+        # A compiler fuses this, and its derivative, into one kernel each. (Not so with clamp, whose
+        # derivative is another where the threshold is zero.)
+        return torch.sign(x) * torch.relu(x.abs() - threshold)
     return _SoftThreshold.apply(x, threshold)
 
 

@@ -67,8 +67,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     lr : float, default=0.03
         Learning rate; the peak of "one_cycle".
     lr_schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
-        "one_cycle" rises over 30 % of the steps and falls along a cosine; "step" takes lr, lr/10
-        and lr/100 for 40, 40 and 20 % of the epochs, as the paper does.
+        "one_cycle" rises over 30 % of the steps, falls along a cosine and stays near zero for the
+        last tenth; "step" takes lr, lr/10 and lr/100 for 40, 40 and 20 % of the epochs, as the
+        paper does.
     weight_decay : float, default=0.01
         Of the weights of convolutions and linear layers; biases and batch norm have none.
     max_epochs : int, default=40

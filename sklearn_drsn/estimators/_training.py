@@ -156,12 +156,16 @@ def lr_factor(schedule, progress):
     """Share of ``lr`` in use when ``progress``, in [0, 1), of the training is done."""
     if schedule == "step":  # the paper's: lr, lr / 10, lr / 100
         return 1.0 if progress < 0.4 else 0.1 if progress < 0.8 else 0.01
-    if schedule == "one_cycle":
-        warm, start, end = 0.3, 0.04, 0.0004
+    if schedule == "one_cycle":  # Smith, arXiv:1803.09820: up, down, and a last phase near zero
+        warm, cold, start, end = 0.3, 0.9, 0.04, 0.0004
         if progress < warm:
-            return start + (1 - start) * 0.5 * (1 - math.cos(math.pi * progress / warm))
-        return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
+            return _cosine(progress / warm, start, 1.0)
+        return _cosine(min(1.0, (progress - warm) / (cold - warm)), 1.0, end)
     return 1.0
+
+
+def _cosine(share, start, end):
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 class Network(NeuralNet):
