@@ -160,7 +160,7 @@ def draw(table, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
     for name, row in table.items():
         noisy = sorted((level for level in row if level[1] is not None), key=lambda item: item[1])
         snr = [level[1] for level in noisy]
@@ -175,7 +175,7 @@ def draw(table, path):
         title=f"{subject}: accuracy against noise",
     )
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)
@@ -192,10 +192,10 @@ def main():
     print_table(table)
     if arguments.data is None:
         print(
-            "\nCentred digits hardly need a network: every pixel keeps its place, so that a linear "
-            "model on pixels\nsees the digit itself, at a fraction of the cost. At a random place, and "
-            "under noise, a pixel says\nlittle: a network that looks for the shape anywhere, and zeroes "
-            "what is not part of it, is what that takes."
+            "\nCentred digits hardly need a network: every pixel keeps its place, so that a linear\n"
+            "model on pixels sees the digit itself, at a fraction of the cost. At a random place,\n"
+            "and under noise, a pixel says little: a network that looks for the shape anywhere, and\n"
+            "zeroes what is not part of it, is what that takes."
         )
     path = arguments.output / f"demo_{'digits' if arguments.data is None else 'bearing'}.png"
     draw(table, path)
