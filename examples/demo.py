@@ -35,6 +35,12 @@ SEEDS = (0, 1)
 DIGIT_SETTINGS = {"depth": 3, "width": 16, "max_epochs": 20}
 BEARING_SETTINGS = {"depth": 3, "width": 16, "max_epochs": 20}
 
+WHY_CENTRED = """
+Centred digits hardly need a network: every pixel keeps its place, so that a linear model on pixels
+sees the digit itself, at a fraction of the cost. At a random place, and under noise, a pixel says
+little: a network that looks for the shape anywhere, and zeroes what is not part of it, is what
+that takes."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -191,12 +197,7 @@ def main():
     table = summarise(run_all(tasks(arguments.data), arguments.processes))
     print_table(table)
     if arguments.data is None:
-        print(
-            "\nCentred digits hardly need a network: every pixel keeps its place, so that a linear\n"
-            "model on pixels sees the digit itself, at a fraction of the cost. At a random place,\n"
-            "and under noise, a pixel says little: a network that looks for the shape anywhere, and\n"
-            "zeroes what is not part of it, is what that takes."
-        )
+        print(WHY_CENTRED)
     path = arguments.output / f"demo_{'digits' if arguments.data is None else 'bearing'}.png"
     draw(table, path)
     print(f"\nfigure: {path}   ({time.perf_counter() - start:.0f} s)")
