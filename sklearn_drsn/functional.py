@@ -72,7 +72,7 @@ def soft_threshold(x: Tensor, threshold: Threshold) -> Tensor:
     >>> soft_threshold(torch.tensor([-3.0, -0.5, 0.0, 2.0]), 1.0)
     tensor([-2., 0., 0., 1.])
     """
-    x, threshold = _broadcast(x, threshold)
+    x, threshold = _check(x, threshold)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         # A compiler fuses this, and its derivative, into one kernel each. (Not so with clamp, whose
         # derivative is another where the threshold is zero.)
@@ -114,8 +114,8 @@ def hard_threshold(x: Tensor, threshold: Threshold) -> Tensor:
     >>> hard_threshold(torch.tensor([-3.0, -0.5, 0.0, 2.0]), 1.0)
     tensor([-3., 0., 0., 2.])
     """
-    x, threshold = _broadcast(x, threshold)
-    return torch.where(x.abs() < threshold, torch.zeros_like(x), x)
+    x, threshold = _check(x, threshold)
+    return torch.where(x.abs() < threshold, 0.0, x)
 
 
 def garrote_threshold(x: Tensor, threshold: Threshold) -> Tensor:
@@ -151,10 +151,10 @@ def garrote_threshold(x: Tensor, threshold: Threshold) -> Tensor:
     >>> garrote_threshold(torch.tensor([-4.0, -0.5, 0.0, 2.0]), 1.0)
     tensor([-3.7500, 0.0000, 0.0000, 1.5000])
     """
-    x, threshold = _broadcast(x, threshold)
+    x, threshold = _check(x, threshold)
     inside = x.abs() <= threshold
-    divisor = torch.where(inside, torch.ones_like(x), x)
-    return torch.where(inside, torch.zeros_like(x), x - threshold * (threshold / divisor))
+    divisor = torch.where(inside, 1.0, x)
+    return torch.where(inside, 0.0, x - threshold * (threshold / divisor))
 
 
 def firm_threshold(x: Tensor, low: Threshold, high: Threshold) -> Tensor:
@@ -192,8 +192,8 @@ def firm_threshold(x: Tensor, low: Threshold, high: Threshold) -> Tensor:
     """
     if not isinstance(low, Tensor) and not isinstance(high, Tensor) and not low < high:
         raise ValueError(f"high must be greater than low, got low={low}, high={high}")
-    x, low = _broadcast(x, low)
-    x, high = _broadcast(x, high)
+    x, low = _check(x, low)
+    x, high = _check(x, high)
     between = soft_threshold(x, low) / (1 - low / high)
     return torch.where(x.abs() > high, x, between)
 
@@ -235,7 +235,7 @@ class _SoftThreshold(torch.autograd.Function):
         torch.maximum(y, -threshold, out=y)
         torch.sub(x, y, out=y)
         ctx.save_for_backward(y)
-        ctx.threshold_shape = threshold.shape
+        ctx.shapes = x.shape, threshold.shape
         return y
 
     @staticmethod
@@ -243,22 +243,22 @@ class _SoftThreshold(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
         # y is zero exactly where |x| <= threshold and has the sign of x elsewhere.
         (y,) = ctx.saved_tensors
+        shape, threshold_shape = ctx.shapes
         passed = torch.ops.aten.hardshrink_backward(gradient, y, 0.0)
-        if not ctx.needs_input_grad[1]:
-            return passed, None
-        # leaky_relu's derivative with slope -1 is a multiplication by sign(y) in one pass.
-        signed = torch.ops.aten.leaky_relu_backward(passed, y, -1.0, False)
-        return passed, signed.sum_to_size(ctx.threshold_shape).neg_()
+        to_threshold = None
+        if ctx.needs_input_grad[1]:
+            # leaky_relu's derivative with slope -1 is a multiplication by sign(y) in one pass.
+            signed = torch.ops.aten.leaky_relu_backward(passed, y, -1.0, False)
+            to_threshold = signed.sum_to_size(threshold_shape).neg_()
+        return passed.sum_to_size(shape), to_threshold
 
 
-def _broadcast(x: Tensor, threshold: Threshold) -> tuple[Tensor, Tensor]:
-    """Check both, give the threshold the type of ``x``, and ``x`` the shape of the result."""
+def _check(x: Tensor, threshold: Threshold) -> tuple[Tensor, Tensor]:
+    """Refuse what is no number, and give the threshold the type and device of ``x``."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError(
             f"x must be a floating-point tensor, got {getattr(x, 'dtype', type(x).__name__)}"
         )
     if not isinstance(threshold, Tensor) and not threshold >= 0:
         raise ValueError(f"threshold must be non-negative, got {threshold!r}")
-    threshold = torch.as_tensor(threshold, dtype=x.dtype, device=x.device)
-    shape = torch.broadcast_shapes(x.shape, threshold.shape)
-    return (x if shape == x.shape else x.expand(shape)), threshold
+    return x, torch.as_tensor(threshold, dtype=x.dtype, device=x.device)

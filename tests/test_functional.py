@@ -351,5 +351,5 @@ class TestRefuses:
 
     @every_rule
     def test_shapes_that_do_not_broadcast(self, rule):
-        with pytest.raises(RuntimeError, match=r"[Ss]hape"):
+        with pytest.raises(RuntimeError, match="must match the size"):
             rule(torch.ones(3, 4), torch.ones(3))
