@@ -7,6 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -23,6 +24,7 @@ from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
     OPTIMIZERS,
+    EpochTasks,
     SampleSet,
     Settings,
     get_state,
@@ -38,7 +40,7 @@ from sklearn_drsn.networks import DRSN
 __all__ = ["BaseDRSN"]
 
 
-class BaseDRSN(BaseEstimator):
+class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     """Fit and predict with a DRSN; a subclass says what the outputs mean.
 
     It provides ``_learn_targets``, ``_encode_targets``, ``_split``,
@@ -76,6 +78,7 @@ class BaseDRSN(BaseEstimator):
 
     # --- fitting ---------------------------------------------------------------------------------
 
+    @with_callbacks
     def fit(
         self,
         X,
@@ -115,6 +118,11 @@ class BaseDRSN(BaseEstimator):
         ValueError
             If the data or a parameter are not as described; the estimator is then as it was.
         """
+        task = self._init_callback_context(max_subtasks=self.max_epochs)
+        task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        watchers = []
+        if hasattr(self, "_skl_callbacks"):
+            watchers.append(EpochTasks(task, self, self._attributes_of, X, y))
         with self._transaction() as keep:
             self._check_parameters()
             goes_on = self.warm_start and hasattr(self, "net_")
@@ -132,8 +140,9 @@ class BaseDRSN(BaseEstimator):
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
             validation = validation and self._sample_set(*validation)
-            self._train(net, samples, validation, keep=keep, patience=patience)
-        self._warn_if_unconverged(len(samples))
+            self._train(net, samples, validation, keep, patience=patience, watchers=watchers)
+        task.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
+        self._warn_if_unconverged()
         return self
 
     def _partial_fit(self, X, y, sample_weight, **first_call):
@@ -149,7 +158,7 @@ class BaseDRSN(BaseEstimator):
             net = self._new_net(self._draw_seed()) if first else self.net_
             weight = self._weigh(y, weight, rows)
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
-            self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
+            self._train(net, samples, None, keep, epochs=1, lr_schedule="constant")
         return self
 
     @contextmanager
@@ -165,31 +174,34 @@ class BaseDRSN(BaseEstimator):
                 vars(self).update(before)
             raise
 
-    def _train(self, net, samples, validation=None, *, keep, **options):
+    def _train(self, net, samples, validation, keep, **options):
         state = get_state(net)
         try:
             train(net, samples, validation, **options)
         except KeyboardInterrupt:
-            self._adopt(net)
+            vars(self).update(self._attributes_of(net))
             keep()
             raise
         except Exception:
             set_state(net, state)
             raise
-        self._adopt(net)
+        vars(self).update(self._attributes_of(net))
 
-    def _adopt(self, net):
-        """Become the estimator fitted by ``net``."""
+    def _attributes_of(self, net):
+        """The fitted attributes of the estimator that ``net`` makes of this one."""
         nothing = {"valid_loss": np.nan, "valid_score": np.nan}
         keys = ("epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds")
         rows = [{**nothing, **row} for row in net.history]
-        self.net_ = net
-        self.device_ = net.device
-        self.history_ = [{key: row[key] for key in keys} for row in rows]
-        self.n_iter_ = len(self.history_)
-        self.best_epoch_ = _best_epoch(self.history_)
+        history = [{key: row[key] for key in keys} for row in rows]
+        return {
+            "net_": net,
+            "device_": net.device,
+            "history_": history,
+            "n_iter_": len(history),
+            "best_epoch_": _best_epoch(history),
+        }
 
-    def _warn_if_unconverged(self, n_samples):
+    def _warn_if_unconverged(self):
         losses = [row["train_loss"] for row in self.history_[-self.max_epochs :]]
         ran_out = len(losses) == self.max_epochs >= 20 and not self.early_stopping
         tenth = len(losses) // 10
@@ -210,8 +222,8 @@ class BaseDRSN(BaseEstimator):
         for callback in self.callbacks or ():
             if not is_skorch_callback(callback):
                 raise TypeError(
-                    "callbacks takes skorch callbacks (skorch.callbacks.Callback), got "
-                    f"{callback!r}"
+                    f"callbacks takes skorch callbacks, got {callback!r}; those of scikit-learn go "
+                    "through set_callbacks"
                 )
 
     def _check_training(self, X, y, sample_weight, *, reset, min_samples=2):

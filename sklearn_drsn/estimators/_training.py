@@ -25,6 +25,7 @@ from sklearn_drsn.layers import Dropout
 __all__ = [
     "LR_SCHEDULES",
     "OPTIMIZERS",
+    "EpochTasks",
     "Network",
     "SampleSet",
     "Settings",
@@ -367,6 +368,34 @@ class _TrainingDone(Exception):
     """Raised at the end of an epoch by whoever has seen enough."""
 
 
+class EpochTasks(Callback):
+    """Tell scikit-learn's callbacks about every epoch; one of them may end the training.
+
+    Parameters
+    ----------
+    context : sklearn.callback.CallbackContext
+        Of the whole fit.
+    estimator : estimator
+    attributes : callable
+        ``attributes(net)`` gives the attributes that ``estimator`` would have if training ended.
+    X, y : array-like
+        What ``fit`` was given.
+    """
+
+    def __init__(self, context, estimator, attributes, X, y):
+        self.context, self.attributes = context, attributes
+        self.subject = {"estimator": estimator, "X": X, "y": y}
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.task = self.context.subcontext(task_name="epoch")
+        self.task.call_on_fit_task_begin(**self.subject)
+
+    def on_epoch_end(self, net, **kwargs):
+        attributes = functools.partial(self.attributes, net)
+        if self.task.call_on_fit_task_end(**self.subject, reconstruction_attributes=attributes):
+            raise _TrainingDone
+
+
 class _EarlyStopping(Callback):
     """Keep the weights of the best epoch and end training ``patience`` epochs after it."""
 
@@ -389,11 +418,13 @@ class _EarlyStopping(Callback):
             net.module_.load_state_dict(self.weights)
 
 
-def train(net, samples, validation=None, *, patience=None, epochs=None, lr_schedule=None):
+def train(
+    net, samples, validation=None, *, patience=None, epochs=None, lr_schedule=None, watchers=()
+):
     """Train for ``epochs``, or until ``patience`` epochs passed without a better validation score.
 
-    With patience the weights of the best epoch are restored, also after an interruption, which
-    goes on to the caller.
+    ``watchers`` are callbacks of this run alone. With patience the weights of the best epoch are
+    restored, also after an interruption, which goes on to the caller.
     """
     net.max_epochs = net.settings.max_epochs if epochs is None else epochs
     net.lr_schedule_ = lr_schedule or net.settings.lr_schedule
@@ -404,7 +435,8 @@ def train(net, samples, validation=None, *, patience=None, epochs=None, lr_sched
     callbacks = net.callbacks_
     stopping = _EarlyStopping(patience)
     if patience is not None:
-        net.callbacks_ = [*callbacks, ("early_stopping", stopping)]
+        watchers = [*watchers, stopping]
+    net.callbacks_ = [*callbacks, *((type(watcher).__name__, watcher) for watcher in watchers)]
     net.notify("on_train_begin", X=samples, y=None)
     try:
         net.fit_loop(samples, epochs=net.max_epochs)
