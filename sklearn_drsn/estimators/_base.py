@@ -20,17 +20,16 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_drsn.estimators._augmentation import AUGMENTATIONS, check_augmentation
+from sklearn_drsn.estimators._samples import SampleSet, resolve_device
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
     OPTIMIZERS,
     EpochTasks,
-    SampleSet,
     Settings,
     get_state,
     is_skorch_callback,
     make_network,
-    resolve_device,
     set_state,
     train,
 )
@@ -43,7 +42,7 @@ __all__ = ["BaseDRSN"]
 class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     """Fit and predict with a DRSN; a subclass says what the outputs mean.
 
-    It provides ``_learn_targets``, ``_encode_targets``, ``_split``,
+    It provides ``_check_targets``, ``_learn_targets``, ``_encode_targets``, ``_split``,
     ``_criterion``, ``_score`` and ``_min_validation_samples``.
     """
 
@@ -155,7 +154,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             self._learn_targets(y[rows], reset=first, **first_call)
             if first:
                 self._learn_scaling(X, y, weight, rows)
-            net = self._new_net(self._draw_seed()) if first else self.net_
+            net = self._new_net(self._draw_seed()) if first else self._continued_net()
             weight = self._weigh(y, weight, rows)
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, None, keep, epochs=1, lr_schedule="constant")
@@ -229,7 +228,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     def _check_training(self, X, y, sample_weight, *, reset, min_samples=2):
         """Validated X, y, weights (or None) and the numbers of the rows to train on."""
         X, y = validate_data(self, X, y, reset=reset, **self._checks_of_X, **self._checks_of_y)
-        X = self._shape_samples(X, reset=reset)
+        X, y = self._shape_samples(X, reset=reset), self._check_targets(y)
         weight, rows = None, np.arange(len(X))
         if sample_weight is not None:
             weight = _check_sample_weight(
@@ -330,7 +329,8 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
         y = self._encode_targets(y[rows])
         if weight is not None:
             weight = weight[rows] / (weight[rows].mean() if mean_one else 1.0)
-        return SampleSet(X, rows, y, weight, self._input_scaler, resolve_device(self.device))
+        device = resolve_device(self._settings["device"])
+        return SampleSet(X, rows, y, weight, self._input_scaler, device)
 
     # --- the net ---------------------------------------------------------------------------------
 
@@ -386,16 +386,19 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
 
     def _continued_net(self):
         """Net of today's settings with the weights and optimizer state of the last fit."""
-        asked = self._architecture_asked_for()
-        if asked != self._architecture:
-            changed = {
-                name: (self._architecture[name], value)
-                for name, value in asked.items()
-                if value != self._architecture[name]
-            }
-            raise ValueError(f"warm_start cannot change the network, got (before, now): {changed}")
+        before = {**self._architecture, "optimizer": self._settings["optimizer"]}
+        now = {**self._architecture_asked_for(), "optimizer": self.optimizer}
+        changed = {name: (before[name], now[name]) for name in now if now[name] != before[name]}
+        if changed:
+            raise ValueError(
+                "training can only go on with the network and optimizer that it began with, got "
+                f"(before, now): {changed}"
+            )
+        seed = self._settings["seed"]
+        if asdict(self._settings_asked_for(seed)) == self._settings:
+            return self.net_
         state = get_state(self.net_)
-        net = self._new_net(self._settings["seed"])
+        net = self._new_net(seed)
         set_state(net, state)
         return net
 

@@ -292,8 +292,11 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     def _n_outputs(self):
         return len(self.classes_)
 
-    def _learn_targets(self, y, *, reset, classes=None):
+    def _check_targets(self, y):
         check_classification_targets(y)
+        return y
+
+    def _learn_targets(self, y, *, reset, classes=None):
         if reset:
             self.classes_ = np.unique(y if classes is None else classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -255,6 +256,11 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     @property
     def _n_outputs(self):
         return math.prod(self._target_shape)
+
+    def _check_targets(self, y):
+        if y.dtype.kind not in "buif":
+            raise ValueError(f"y must hold numbers, got {y.dtype=}")
+        return y.astype(np.float64)
 
     def _learn_targets(self, y, *, reset):
         if reset:

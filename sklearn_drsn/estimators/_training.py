@@ -20,6 +20,7 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
+from sklearn_drsn.estimators._samples import batch_slices, rows_per_block
 from sklearn_drsn.layers import Dropout
 
 __all__ = [
@@ -27,13 +28,10 @@ __all__ = [
     "OPTIMIZERS",
     "EpochTasks",
     "Network",
-    "SampleSet",
     "Settings",
     "get_state",
     "is_skorch_callback",
     "make_network",
-    "resolve_device",
-    "rows_per_block",
     "set_state",
     "train",
 ]
@@ -65,92 +63,13 @@ class Settings:
     compile: bool
 
 
-# --- devices and seeds ---------------------------------------------------------------------------
-
-
-def resolve_device(name):
-    """Torch device for ``"auto"`` or a device string; ValueError if this machine lacks it."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', got {name!r}"
-        ) from error
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available.get(device.type, False):
-        raise ValueError(f"device {name!r} is not available on this machine")
-    return device
+# --- the net -------------------------------------------------------------------------------------
 
 
 def make_generator(seed, purpose, epoch=0, device="cpu"):
     """Independent generator for one purpose ("weights", "order", ...) in one epoch."""
     entropy = np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), epoch])
     return torch.Generator(device).manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
-
-
-# --- samples and batches -------------------------------------------------------------------------
-
-
-class SampleSet(torch.utils.data.Dataset):
-    """Rows of X, with targets and weights, scaled and sent to the device batch by batch.
-
-    On an accelerator with room for them they are scaled and uploaded once instead.
-    """
-
-    def __init__(self, X, rows, y, weight, scaler, device):
-        self.X, self.rows, self.scaler, self.device = X, rows, scaler, device
-        self.y = torch.as_tensor(y, device=device)
-        self.weight = None
-        if weight is not None:
-            self.weight = torch.as_tensor(weight, dtype=torch.float32, device=device)
-        self.uploaded = None
-        if device.type != "cpu" and 4 * X[0].size * len(rows) < 0.5 * _free_memory(device):
-            self.uploaded = torch.from_numpy(scaler.transform(X[rows])).to(device)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        """Batch ``(X, (y, weight))`` of an array of sample numbers."""
-        if self.uploaded is not None:
-            batch = self.uploaded[index]
-        else:
-            scaled = self.scaler.transform(self.X[self.rows[index]])
-            batch = torch.from_numpy(scaled).to(self.device)
-        return batch, (self.y[index], None if self.weight is None else self.weight[index])
-
-
-def _free_memory(device):
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-
-
-def batch_slices(n_samples, batch_size):
-    """Consecutive slices of ``batch_size`` rows; a last one of one row joins its neighbour."""
-    starts = list(range(0, n_samples, batch_size))
-    if len(starts) > 1 and n_samples - starts[-1] == 1:
-        del starts[-1]
-    return [slice(*ends) for ends in zip(starts, [*starts[1:], n_samples], strict=True)]
-
-
-def rows_per_block(sample_shape):
-    """Rows of a forward pass at prediction, a function of the sample shape alone.
-
-    Blocks of one size make a row's result independent of how many rows came with it.
-    """
-    return max(1, min(256, 8192 // math.prod(sample_shape)))
-
-
-# --- the net -------------------------------------------------------------------------------------
 
 
 def lr_factor(schedule, progress):
@@ -340,7 +259,8 @@ def make_network(settings, make_module, criterion, score, *, callbacks=None, ver
     """Net over a new module whose weights are drawn from the seed."""
     with torch.device("meta"):  # draws nothing from the global generator
         module = make_module()
-    module = module.to_empty(device="cpu")
+    empty = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in module.state_dict().items()}
+    module.load_state_dict(empty, assign=True)  # to_empty would import half of torch
     module.reset_parameters(make_generator(settings.seed, "weights"))
     net = Network(
         module,
@@ -465,9 +385,13 @@ def get_state(net):
 
 
 def set_state(net, state):
-    """Inverse of :func:`get_state`."""
+    """Inverse of :func:`get_state`; the optimizer keeps the net's own lr and weight decay."""
     net.module_.load_state_dict(_to_tensors(state["module"]))
+    groups = net.optimizer_.param_groups
+    options = [{k: v for k, v in group.items() if k != "params"} for group in groups]
     net.optimizer_.load_state_dict(_to_tensors(state["optimizer"]))
+    for group, own in zip(net.optimizer_.param_groups, options, strict=True):
+        group.update(own)
     net.history.clear()
     for row in state["history"]:
         net.history.new_epoch()
