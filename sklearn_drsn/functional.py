@@ -222,7 +222,25 @@ def mean_magnitude(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     >>> mean_magnitude(x, (2,)).flatten(), mean_magnitude(x, (1, 2)).flatten()
     (tensor([2., 1.]), tensor([1.5000]))
     """
-    return x.abs().mean(dims, keepdim=True)
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return x.abs().mean(dims, keepdim=True)
+    return _MeanMagnitude.apply(x, dims)
+
+
+class _MeanMagnitude(torch.autograd.Function):
+    """Mean magnitude with a backward that does not spread the gradient before it is scaled."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dims: tuple[int, ...]) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.abs().mean(dims, keepdim=True)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        n_averaged = x.numel() // max(1, gradient.numel())
+        return torch.sign(x).mul_(gradient / n_averaged), None
 
 
 class _SoftThreshold(torch.autograd.Function):

@@ -9,11 +9,62 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["batch_norm", "check_odd", "convolution", "pool", "reset_parameters", "unpool"]
+__all__ = [
+    "batch_norm",
+    "channels_last",
+    "check_odd",
+    "convolution",
+    "pool",
+    "reset_parameters",
+    "subsample",
+    "unpool",
+]
 
-_CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
 # The standard deviation that a normal variable keeps when it is cut off at two of its own.
 _TRUNCATED_STD = 0.87962566103423978
+
+
+class Conv1d(nn.Conv1d):
+    """Convolution of series computed as one of images of height one.
+
+    The same result; for channels-last series, see :func:`channels_last`, in half the time.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve ``(n, C, length)``."""
+        (stride,), (padding,) = self.stride, self.padding
+        image, kernel = input.unsqueeze(2), self.weight.unsqueeze(2)
+        stride_2d, padding_2d = (1, int(stride)), (0, int(padding))
+        return nn.functional.conv2d(image, kernel, self.bias, stride_2d, padding_2d).squeeze(2)
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """Batch norm of series that keeps a channels-last layout."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``(n, C, length)``."""
+        return super().forward(input.unsqueeze(2)).squeeze(2)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim != 4:
+            raise ValueError(f"expected 3 dimensions, got {input.ndim - 1}")
+
+
+_CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: Conv1d, 2: nn.Conv2d}
+_NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {
+    0: nn.BatchNorm1d,
+    1: BatchNorm1d,
+    2: nn.BatchNorm2d,
+}
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Series or images with the channels innermost in memory, as CPU convolutions prefer."""
+    if x.ndim == 2 or x.device.type != "cpu":
+        return x
+    if x.ndim == 3:
+        return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def convolution(
@@ -28,12 +79,22 @@ def convolution(
 
 def batch_norm(n_channels: int, *, dim: int) -> nn.Module:
     """Normalise every channel over samples and positions."""
-    return nn.BatchNorm2d(n_channels) if dim == 2 else nn.BatchNorm1d(n_channels)
+    return _NORMS[dim](n_channels)
 
 
 def pool(x: Tensor) -> Tensor:
     """Average over the spatial axes: ``(n, C, ...)`` becomes ``(n, C)``."""
     return x if x.ndim == 2 else x.mean(tuple(range(2, x.ndim)))
+
+
+def subsample(x: Tensor, stride: int) -> Tensor:
+    """Every ``stride``-th position along each spatial axis.
+
+    By an average over windows of one, as published: unlike a slice its gradient keeps the layout.
+    """
+    if x.ndim == 3:
+        return nn.functional.avg_pool2d(x.unsqueeze(2), 1, (1, stride)).squeeze(2)
+    return nn.functional.avg_pool2d(x, 1, stride)
 
 
 def unpool(x: Tensor, dim: int) -> Tensor:

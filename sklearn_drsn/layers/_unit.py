@@ -4,7 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_drsn.functional import soft_threshold
-from sklearn_drsn.layers._dimensions import batch_norm, convolution, reset_parameters
+from sklearn_drsn.layers._dimensions import (
+    batch_norm,
+    convolution,
+    reset_parameters,
+    subsample,
+)
 from sklearn_drsn.layers._excitation import SqueezeExcitation
 from sklearn_drsn.layers._threshold import AdaptiveThreshold
 
@@ -105,8 +110,7 @@ class ShrinkageUnit(nn.Module):
 
     def _identity(self, x: Tensor) -> Tensor:
         if self.stride > 1:
-            for axis in range(2, x.ndim):
-                x = x[(slice(None),) * axis + (slice(None, None, self.stride),)]
+            x = subsample(x, self.stride)
         if self.n_new_channels:
             before = self.n_new_channels // 2
             x = nn.functional.pad(x, (0, 0) * self.dim + (before, self.n_new_channels - before))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from sklearn_drsn.layers import Dropout, ShrinkageUnit
 from sklearn_drsn.layers._dimensions import (
     batch_norm,
+    channels_last,
     check_odd,
     convolution,
     pool,
@@ -137,7 +138,7 @@ class DRSN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(n, n_features)``, what the head sees."""
-        return pool(torch.relu(self.norm(self.units(self.stem(x)))))
+        return pool(torch.relu(self.norm(self.units(channels_last(self.stem(x))))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, n_channels, ...)`` to ``(n, n_outputs)``: logits or values."""

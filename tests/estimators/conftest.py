@@ -12,7 +12,7 @@ def make_data(kind, *, n_samples=N_SAMPLES, n_classes=3, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_samples, *SAMPLE_SHAPES[kind]))
     y = rng.permutation(np.arange(n_samples) % n_classes)
-    X += 2.0 * y.reshape(-1, *(1,) * (X.ndim - 1))
+    X += 3.0 * y.reshape(-1, *(1,) * (X.ndim - 1))
     return X, y
 
 

@@ -167,13 +167,13 @@ def test_convolution_parameters_reach_the_network_and_tables_ignore_them(
     ],
     ids=["strings", "objects", "gaps", "negative", "floats", "bytes"],
 )
-def test_labels_of_every_type_come_back_in_sorted_columns(classifier, table, classes):
+def test_labels_of_every_type_come_back_in_sorted_columns(table, classes):
     X, y = table
     labels = np.asarray(classes)[y]
-    clf = classifier(max_epochs=10).fit(X, labels)
+    clf = DRSNClassifier(**enough()).fit(X, labels)
     np.testing.assert_array_equal(clf.classes_, np.unique(labels))
     assert clf.predict(X).dtype == labels.dtype
-    assert clf.score(X, labels) > 0.5
+    assert clf.score(X, labels) > 0.8
     order = np.argsort(np.asarray(classes))
     # The columns are sorted: a sample of the class first in order has its mean in column one.
     means = [clf.predict_proba(X[y == original]).mean(axis=0) for original in order]
