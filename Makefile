@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+CONSTRAINTS ?= constraints.txt
 DATA ?=
 # One thread per process: two processes of two torch threads each crawl.
 export OMP_NUM_THREADS ?= 1
@@ -11,9 +12,9 @@ export OMP_NUM_THREADS ?= 1
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[test]"
 	touch $@
 
 demo: $(INSTALLED)  ## accuracy against noise on real input; DATA=<folder> takes bearing records
@@ -30,13 +31,9 @@ test: lint  ## lint, types, tests and doctests
 test-all: lint  ## the slow tests as well
 	$(BIN)/pytest --numprocesses 2 -m "not network"
 
-test-floors: $(INSTALLED)  ## the tests with the oldest versions that pyproject.toml admits
-	$(MAKE) test VENV=.venv-floors INSTALLED=.venv-floors/.installed
-.venv-floors/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv-floors
-	$(PYTHON) tests/floors.py pyproject.toml > .venv-floors/constraints.txt
-	.venv-floors/bin/python -m pip install --quiet --constraint .venv-floors/constraints.txt --editable ".[test]"
-	touch $@
+test-floors:  ## the tests with the oldest versions that pyproject.toml admits
+	$(PYTHON) tests/floors.py pyproject.toml > .floors.txt
+	$(MAKE) test VENV=.venv-floors CONSTRAINTS=.floors.txt
 
 bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to benchmarks/results
 	$(BIN)/python benchmarks/bench_soft_threshold.py
@@ -46,4 +43,4 @@ format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff format .
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-floors .mypy_cache .pytest_cache .ruff_cache *.egg-info examples/output benchmarks/results
+	rm -rf $(VENV) .venv-floors .floors.txt .mypy_cache .pytest_cache .ruff_cache *.egg-info examples/output benchmarks/results

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
@@ -20,7 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_drsn.estimators._augmentation import AUGMENTATIONS, check_augmentation
-from sklearn_drsn.estimators._samples import SampleSet, resolve_device
+from sklearn_drsn.estimators._samples import SampleSet, in_kind_of, on_host, resolve_device
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
@@ -227,12 +228,12 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
 
     def _check_training(self, X, y, sample_weight, *, reset, min_samples=2):
         """Validated X, y, weights (or None) and the numbers of the rows to train on."""
-        X, y = validate_data(self, X, y, reset=reset, **self._checks_of_X, **self._checks_of_y)
+        X, y = self._validate(X, y, reset=reset, **self._checks_of_y)
         X, y = self._shape_samples(X, reset=reset), self._check_targets(y)
         weight, rows = None, np.arange(len(X))
         if sample_weight is not None:
             weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                np.asarray(on_host(sample_weight)), X, dtype=np.float64, ensure_non_negative=True
             )
             rows = np.flatnonzero(weight)
         if len(rows) < min_samples:
@@ -258,10 +259,14 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
 
     def _check_X(self, X):
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **self._checks_of_X)
+        X = self._validate(X, reset=False)
         return self._shape_samples(X, reset=False)
 
-    _checks_of_X = {"dtype": [np.float64, np.float32], "allow_nd": True}
+    def _validate(self, *arrays, **checks):
+        # float64 first: lists and arrays then give the same bits.
+        dtype = [np.float64, np.float32]
+        with config_context(array_api_dispatch=False):  # tensors become arrays
+            return validate_data(self, *map(on_host, arrays), dtype=dtype, allow_nd=True, **checks)
 
     def _shape_samples(self, X, *, reset):
         """X with ``input_shape`` applied; the shape of a sample is learnt or compared."""
@@ -421,7 +426,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             float64; the width doubles per stage, so ``4 * width`` from depth 3 on (``width`` for
             tables).
         """
-        return self._outputs(X, method="features")
+        return in_kind_of(X, self._outputs(X, method="features"))
 
     # --- state -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_drsn.estimators._base import BaseDRSN
+from sklearn_drsn.estimators._samples import in_kind_of
 
 __all__ = ["DRSNClassifier"]
 
@@ -253,7 +254,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         ndarray of shape (n_samples,)
         """
         winners = self._outputs(X).argmax(axis=1)
-        return self.classes_[winners]
+        return in_kind_of(X, self.classes_[winners])
 
     def predict_proba(self, X):
         """Probability of every class.
@@ -268,7 +269,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         ndarray of shape (n_samples, n_classes)
             float64, in the order of ``classes_``.
         """
-        return softmax(self._outputs(X), axis=1)
+        return in_kind_of(X, softmax(self._outputs(X), axis=1))
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of every class.
@@ -283,7 +284,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         ndarray of shape (n_samples, n_classes)
             float64, in the order of ``classes_``; finite where a probability rounds to zero.
         """
-        return log_softmax(self._outputs(X), axis=1)
+        return in_kind_of(X, log_softmax(self._outputs(X), axis=1))
 
     _checks_of_y = {}
     _criterion = torch.nn.CrossEntropyLoss

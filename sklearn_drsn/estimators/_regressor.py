@@ -10,6 +10,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_drsn.estimators._base import BaseDRSN
+from sklearn_drsn.estimators._samples import in_kind_of
 from sklearn_drsn.estimators._scaling import TargetScaler
 
 __all__ = ["DRSNRegressor"]
@@ -246,7 +247,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         """
         outputs = self._outputs(X)
         y = self._target_scaler.inverse_transform(outputs)
-        return y.reshape(len(y), *self._target_shape)
+        return in_kind_of(X, y.reshape(len(y), *self._target_shape))
 
     _checks_of_y = {"multi_output": True, "y_numeric": True}
 

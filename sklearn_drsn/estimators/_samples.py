@@ -3,8 +3,9 @@
 import math
 
 import torch
+from sklearn import get_config
 
-__all__ = ["SampleSet", "batch_slices", "resolve_device", "rows_per_block"]
+__all__ = ["SampleSet", "batch_slices", "in_kind_of", "on_host", "resolve_device", "rows_per_block"]
 
 
 def resolve_device(name):
@@ -27,6 +28,19 @@ def resolve_device(name):
     if not available.get(device.type, False):
         raise ValueError(f"device {name!r} is not available on this machine")
     return device
+
+
+def on_host(array):
+    """Tensors brought to the CPU; anything else as it is."""
+    return array.detach().cpu() if isinstance(array, torch.Tensor) else array
+
+
+def in_kind_of(X, result):
+    """Give numbers back as a tensor beside X, if X is one and array API dispatch is on."""
+    wanted = isinstance(X, torch.Tensor) and get_config()["array_api_dispatch"]
+    if not wanted or result.dtype.kind not in "biuf":
+        return result
+    return torch.from_numpy(result).to(X.device)
 
 
 class SampleSet(torch.utils.data.Dataset):

@@ -213,11 +213,11 @@ class Network(NeuralNet):
 
     def _validate(self, samples):
         outputs = self.predict_blocks(samples.X, samples.scaler, rows=samples.rows)
-        y = samples.y.cpu()
-        weight = None if samples.weight is None else samples.weight.cpu()
+        y, weight = samples.y.cpu(), None if samples.weight is None else samples.weight.cpu()
         loss = self.get_loss(torch.from_numpy(outputs), (y, weight))
+        score = self.score(y.numpy(), outputs, None if weight is None else weight.numpy())
         self.history.record("valid_loss", float(loss))
-        self.history.record("valid_score", float(self.score(y, outputs, sample_weight=weight)))
+        self.history.record("valid_score", float(score))
 
     @torch.no_grad()
     def predict_blocks(self, X, scaler, *, rows=None, method=None):

@@ -118,7 +118,7 @@ def test_classifier_refuses_other_targets(classifier, table, y, message):
 @pytest.mark.parametrize("dtype", [object, str])
 def test_regressor_refuses_strings(regressor, table, dtype):
     y = np.array(["low", "high"] * 24, dtype=dtype)
-    with pytest.raises(ValueError, match=r"could not convert string to float|dtype='numeric'"):
+    with pytest.raises(ValueError, match=r"could not convert string|must hold numbers, got"):
         regressor().fit(table[0], y)
 
 

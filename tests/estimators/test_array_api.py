@@ -1,0 +1,64 @@
+"""Tensors under scikit-learn's array API dispatch, end to end.
+
+SciPy reads its switch at import, so the example runs in a process of its own.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sklearn_drsn import DRSNClassifier
+
+EXAMPLE = """
+import numpy as np, torch
+from sklearn import config_context
+from sklearn.model_selection import GridSearchCV
+from sklearn_drsn import DRSNClassifier, DRSNRegressor
+
+tiny = {"depth": 1, "width": 4, "max_epochs": 8, "random_state": 0, "device": "cpu"}
+y = torch.arange(40) % 2
+X = torch.randn(40, 2, 16, generator=torch.Generator().manual_seed(0)) + 2 * y[:, None, None]
+weight = torch.ones(40)
+with config_context(array_api_dispatch=True):
+    search = GridSearchCV(
+        DRSNClassifier(**tiny), {"threshold_mode": ["channel_wise", None]},
+        cv=2, scoring="balanced_accuracy", error_score="raise",
+    ).fit(X, y, sample_weight=weight)
+    assert search.best_score_ > 0.8, search.best_score_
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        result = getattr(search, method)(X)
+        assert isinstance(result, torch.Tensor) and result.device == X.device, method
+    assert isinstance(search.best_estimator_.embed(X), torch.Tensor)
+    target = X.mean((1, 2))
+    regressor = DRSNRegressor(**tiny, early_stopping=True).fit(X, target)
+    assert isinstance(regressor.predict(X), torch.Tensor)
+    assert float(regressor.score(X, target)) <= 1
+    tensors = DRSNClassifier(**tiny).fit(X, y).predict_proba(X)
+arrays = DRSNClassifier(**tiny).fit(X.numpy(), y.numpy()).predict_proba(X.numpy())
+np.testing.assert_array_equal(tensors.numpy(), arrays)
+"""
+
+
+def test_search_over_tensors_stays_with_tensors():
+    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXAMPLE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_without_dispatch_tensors_count_as_arrays(method):
+    X = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(20) % 2
+    model = DRSNClassifier(depth=1, width=4, max_epochs=2, random_state=0).fit(X, y)
+    result = getattr(model, method)(X)
+    assert (result == getattr(model, method)(X.numpy())).all()
+    assert not isinstance(result, torch.Tensor)
