@@ -38,14 +38,15 @@ class InputScaler:
         """Scaled copy of some rows as contiguous float32."""
         if self.mode is None:
             return np.ascontiguousarray(block, dtype=np.float32)
+        scaled = np.array(block, dtype=np.float64, order="C")
         if self.mode == "channel":
             shape = (-1,) + (1,) * (block.ndim - 2)
             mean, scale = self.mean_.reshape(shape), self.scale_.reshape(shape)
         else:
             axes = tuple(range(2, block.ndim))
-            mean = block.mean(axes, dtype=np.float64, keepdims=True)
-            scale = _safe_scale(mean, block.var(axes, dtype=np.float64, keepdims=True))
-        scaled = np.subtract(block, mean, dtype=np.float64)
+            mean = scaled.mean(axes, keepdims=True)
+            scale = _safe_scale(mean, scaled.var(axes, keepdims=True))
+        scaled -= mean
         scaled /= scale
         return scaled.astype(np.float32)
 
@@ -75,11 +76,11 @@ def _channel_means(X, weight, centre=None):
     axes = tuple(range(2, X.ndim))
     total = np.zeros(X.shape[1])
     for start in range(0, len(X), rows):
-        block = X[start : start + rows]
+        block = np.array(X[start : start + rows], dtype=np.float64, order="C")
         if centre is not None:
-            offset = np.subtract(block, centre.reshape(-1, *(1,) * len(axes)), dtype=np.float64)
-            block = np.square(offset, out=offset)
-        per_sample = block.mean(axes, dtype=np.float64) if axes else block.astype(np.float64)
+            block -= centre.reshape(-1, *(1,) * len(axes))
+            np.square(block, out=block)
+        per_sample = block.mean(axes) if axes else block
         share = np.ones(len(block)) if weight is None else weight[start : start + rows]
         total += share @ per_sample
     return total / (len(X) if weight is None else np.sum(weight))

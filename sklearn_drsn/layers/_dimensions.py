@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "Linear",
+    "Sigmoid",
     "batch_norm",
     "channels_last",
     "check_odd",
@@ -24,6 +26,37 @@ __all__ = [
 _TRUNCATED_STD = 0.87962566103423978
 
 
+class Linear(nn.Linear):
+    """Linear layer that, in evaluation mode, treats every row apart from the others.
+
+    A matrix product may round a row differently at another place in the batch; a batch of
+    one-row products cannot, so a prediction depends on its own sample alone, bit for bit.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(n, in_features)`` to ``(n, out_features)``."""
+        if self.training or torch.compiler.is_exporting():
+            return super().forward(input)
+        rows = len(input)
+        weight = self.weight.t().expand(rows, self.in_features, self.out_features)
+        bias = self.bias.expand(rows, 1, self.out_features)
+        return torch.baddbmm(bias, input.unsqueeze(1), weight).squeeze(1)
+
+
+class Sigmoid(nn.Sigmoid):
+    """Sigmoid that, in evaluation mode, rounds alike at every place of a batch.
+
+    Vectorised exponentials and those for the remainder of an array differ in the last bit of
+    float32; rounded from float64 they agree.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map a tensor of any shape."""
+        if self.training or input.device.type != "cpu" or torch.compiler.is_exporting():
+            return torch.sigmoid(input)
+        return torch.sigmoid(input.double()).to(input.dtype)
+
+
 class Conv1d(nn.Conv1d):
     """Convolution of series computed as one of images of height one.
 
@@ -32,10 +65,9 @@ class Conv1d(nn.Conv1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve ``(n, C, length)``."""
-        (stride,), (padding,) = self.stride, self.padding
         image, kernel = input.unsqueeze(2), self.weight.unsqueeze(2)
-        stride_2d, padding_2d = (1, int(stride)), (0, int(padding))
-        return nn.functional.conv2d(image, kernel, self.bias, stride_2d, padding_2d).squeeze(2)
+        stride, padding = (1, self.stride[0]), (0, self.kernel_size[0] // 2)
+        return nn.functional.conv2d(image, kernel, self.bias, stride, padding).squeeze(2)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
@@ -72,7 +104,7 @@ def convolution(
 ) -> nn.Module:
     """Map channels; the length becomes ``ceil(length / stride)``."""
     if dim == 0:
-        return nn.Linear(n_channels, n_outputs)
+        return Linear(n_channels, n_outputs)
     check_odd("kernel_size", kernel_size)
     return _CONVOLUTIONS[dim](n_channels, n_outputs, kernel_size, stride, kernel_size // 2)
 

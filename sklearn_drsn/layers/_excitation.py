@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sklearn_drsn.layers._dimensions import pool, reset_parameters, unpool
+from sklearn_drsn.layers._dimensions import Linear, Sigmoid, pool, reset_parameters, unpool
 
 __all__ = ["SqueezeExcitation"]
 
@@ -46,7 +46,7 @@ class SqueezeExcitation(nn.Module):
         hidden = max(1, n_channels // reduction)
         self.dim = dim
         self.gate = nn.Sequential(
-            nn.Linear(n_channels, hidden), nn.ReLU(), nn.Linear(hidden, n_channels), nn.Sigmoid()
+            Linear(n_channels, hidden), nn.ReLU(), Linear(hidden, n_channels), Sigmoid()
         )
         self.reset_parameters()
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_drsn.functional import mean_magnitude
-from sklearn_drsn.layers._dimensions import reset_parameters, unpool
+from sklearn_drsn.layers._dimensions import Linear, Sigmoid, reset_parameters, unpool
 
 __all__ = ["AdaptiveThreshold"]
 
@@ -60,11 +60,11 @@ class AdaptiveThreshold(nn.Module):
         self.threshold_mode = threshold_mode
         self.dim = dim
         self.gate = nn.Sequential(
-            nn.Linear(n_channels, n_channels),
+            Linear(n_channels, n_channels),
             nn.BatchNorm1d(n_channels),
             nn.ReLU(),
-            nn.Linear(n_channels, n_channels if threshold_mode == "channel_wise" else 1),
-            nn.Sigmoid(),
+            Linear(n_channels, n_channels if threshold_mode == "channel_wise" else 1),
+            Sigmoid(),
         )
         self.reset_parameters()
 

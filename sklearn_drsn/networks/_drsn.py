@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sklearn_drsn.layers import Dropout, ShrinkageUnit
 from sklearn_drsn.layers._dimensions import (
+    Linear,
     batch_norm,
     channels_last,
     check_odd,
@@ -128,7 +129,7 @@ class DRSN(nn.Module):
         self.units = nn.Sequential(*units)
         self.norm = batch_norm(channels, dim=dim)
         self.dropout = Dropout(dropout)
-        self.head = nn.Linear(channels, n_outputs)
+        self.head = Linear(channels, n_outputs)
         self.n_features = channels
         self.reset_parameters()
 

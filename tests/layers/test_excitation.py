@@ -75,7 +75,7 @@ def test_round_trips(duplicate):
 
 def test_state_dict_round_trip():
     layer, x = make_layer(), make_input()
-    other = SqueezeExcitation(6).double()
+    other = SqueezeExcitation(6).double().eval()
     assert not torch.equal(other(x), layer(x))
     other.load_state_dict(layer.state_dict())
     assert torch.equal(other(x), layer(x))

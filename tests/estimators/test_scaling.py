@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+from sklearn_drsn.estimators import _scaling
+from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
+
+SHAPES = [(5,), (3, 7), (2, 4, 5)]
+
+
+def make_samples(shape, n_samples=30, seed=0):
+    rng = np.random.default_rng(seed)
+    scale = 10.0 ** np.arange(shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    return rng.normal(5.0, 2.0, size=(n_samples, *shape)) * scale
+
+
+def spatial(shape):
+    return tuple(range(2, len(shape) + 1))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_channels_get_zero_mean_and_unit_variance(shape):
+    X = make_samples(shape)
+    scaled = InputScaler("channel").fit(X).transform(X)
+    assert scaled.dtype == np.float32
+    axes = (0, *spatial(shape))
+    np.testing.assert_allclose(scaled.mean(axes), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axes), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
+def test_samples_get_zero_mean_and_unit_variance_each(shape):
+    X = make_samples(shape)
+    scaled = InputScaler("sample").fit(X).transform(X)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled.mean(spatial(shape)), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(spatial(shape)), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_without_a_mode_values_stay(shape):
+    X = make_samples(shape)
+    scaled = InputScaler(None).fit(X).transform(X)
+    np.testing.assert_array_equal(scaled, X.astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_integer_weights_count_like_repeated_rows(shape):
+    X = make_samples(shape)
+    weight = np.random.default_rng(1).integers(0, 4, len(X))
+    weighted = InputScaler("channel").fit(X, weight.astype(float))
+    repeated = InputScaler("channel").fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(weighted.mean_, repeated.mean_, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale_, repeated.scale_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_chunks_do_not_change_the_statistics(monkeypatch, shape, weighted):
+    X = make_samples(shape)
+    weight = np.linspace(0, 1, len(X)) if weighted else None
+    whole = InputScaler("channel").fit(X, weight)
+    monkeypatch.setattr(_scaling, "_CHUNK", 3 * X[0].size)
+    chunked = InputScaler("channel").fit(X, weight)
+    np.testing.assert_allclose(chunked.mean_, whole.mean_, rtol=1e-12)
+    np.testing.assert_allclose(chunked.scale_, whole.scale_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["channel", "sample", None])
+def test_a_block_scales_like_the_whole(mode):
+    X = make_samples((3, 7))
+    scaler = InputScaler(mode).fit(X)
+    np.testing.assert_array_equal(scaler.transform(X[4:9]), scaler.transform(X)[4:9])
+
+
+@pytest.mark.parametrize("mode", ["channel", "sample", None])
+def test_the_result_is_a_contiguous_array_of_its_own(mode):
+    X = np.asfortranarray(make_samples((3, 7)).astype(np.float32))
+    scaled = InputScaler(mode).fit(X).transform(X[:20])
+    assert scaled.flags.c_contiguous
+    assert not np.shares_memory(scaled, X)
+
+
+@pytest.mark.parametrize("mode", ["channel", "sample"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-20, -3e10])
+def test_constant_channels_become_zero(mode, value):
+    X = make_samples((3, 7))
+    X[:, 1] = value
+    scaled = InputScaler(mode).fit(X).transform(X)
+    np.testing.assert_allclose(scaled[:, 1], 0, atol=1e-4)
+    assert np.isfinite(scaled).all()
+
+
+def test_small_variance_on_a_large_offset_is_kept():
+    X = 1e8 + make_samples((1, 50))
+    scaled = InputScaler("channel").fit(X).transform(X)
+    np.testing.assert_allclose(scaled.std(), 1, atol=1e-4)
+
+
+def test_float32_input_is_summed_in_float64():
+    X = np.full((4, 1, 100_000), 0.1, dtype=np.float32)
+    X[:, :, ::2] += 1000
+    scaler = InputScaler("channel").fit(X)
+    assert scaler.mean_.dtype == np.float64
+    assert scaler.mean_[0] == pytest.approx(X.astype(np.float64).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_targets_round_trip(n_targets):
+    y = np.random.default_rng(0).normal(1e3, 5.0, size=(40, n_targets))
+    scaler = TargetScaler().fit(y)
+    scaled = scaler.transform(y)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(0), 1, atol=1e-5)
+    back = scaler.inverse_transform(scaled.astype(np.float64))
+    assert back.dtype == np.float64
+    np.testing.assert_allclose(back, y, rtol=1e-6)
+
+
+def test_target_weights_count_like_repeated_rows():
+    y = np.random.default_rng(0).normal(size=(40, 2))
+    weight = np.random.default_rng(1).integers(0, 4, 40)
+    weighted = TargetScaler().fit(y, weight)
+    repeated = TargetScaler().fit(np.repeat(y, weight, axis=0))
+    np.testing.assert_allclose(weighted.mean_, repeated.mean_, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale_, repeated.scale_, rtol=1e-12)
+
+
+def test_a_constant_target_keeps_its_scale():
+    scaler = TargetScaler().fit(np.full((10, 1), 7.0))
+    np.testing.assert_array_equal(scaler.scale_, [1.0])
+    np.testing.assert_array_equal(scaler.transform(np.full((2, 1), 7.0)), 0)
