@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,7 +9,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
@@ -31,6 +30,8 @@ from sklearn_drsn.estimators._training import (
     get_state,
     is_skorch_callback,
     make_network,
+    same_optimizer,
+    same_options,
     set_state,
     train,
 )
@@ -43,7 +44,7 @@ __all__ = ["BaseDRSN"]
 class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     """Fit and predict with a DRSN; a subclass says what the outputs mean.
 
-    It provides ``_check_targets``, ``_learn_targets``, ``_encode_targets``, ``_split``,
+    It provides ``_check_targets``, ``_learn_targets``, ``_encode_targets``, ``_strata``,
     ``_criterion``, ``_score`` and ``_min_validation_samples``.
     """
 
@@ -128,7 +129,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             goes_on = self.warm_start and hasattr(self, "net_")
             X, y, weight, rows = self._check_training(X, y, sample_weight, reset=not goes_on)
             self._learn_targets(y[rows], reset=not goes_on)
-            weight = self._weigh(y, weight, rows)
+            weight, rows = self._weigh(y, weight, rows)
             seed = self._settings["seed"] if goes_on else self._draw_seed()
             validation = self._check_validation(X_val, y_val, sample_weight_val)
             if validation is None and self.early_stopping:
@@ -153,10 +154,10 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                 X, y, sample_weight, reset=first, min_samples=1
             )
             self._learn_targets(y[rows], reset=first, **first_call)
+            weight, rows = self._weigh(y, weight, rows, mean_one=False)
             if first:
                 self._learn_scaling(X, y, weight, rows)
             net = self._new_net(self._draw_seed()) if first else self._continued_net()
-            weight = self._weigh(y, weight, rows)
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, None, keep, epochs=1, lr_schedule="constant")
         return self
@@ -212,7 +213,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                 f"{np.mean(losses[-2 * tenth : -tenth]):.3g} a tenth of the epochs before. "
                 "Increase max_epochs or lr.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,  # the caller of fit, past this method, fit and its decorator
             )
 
     # --- checks ----------------------------------------------------------------------------------
@@ -230,10 +231,11 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
         """Validated X, y, weights (or None) and the numbers of the rows to train on."""
         X, y = self._validate(X, y, reset=reset, **self._checks_of_y)
         X, y = self._shape_samples(X, reset=reset), self._check_targets(y)
+        self._check_kind(table=X.ndim == 2)
         weight, rows = None, np.arange(len(X))
         if sample_weight is not None:
             weight = _check_sample_weight(
-                np.asarray(on_host(sample_weight)), X, dtype=np.float64, ensure_non_negative=True
+                on_host(sample_weight), X, dtype=np.float64, ensure_non_negative=True
             )
             rows = np.flatnonzero(weight)
         if len(rows) < min_samples:
@@ -278,7 +280,6 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                 f"(n_samples, n_channels, height, width), without empty axes, got {X.shape}"
             )
         if reset:
-            self._check_kind(table=X.ndim == 2)
             self.input_shape_ = X.shape[1:]
         elif X.shape[1:] != self.input_shape_:
             raise ValueError(
@@ -297,23 +298,32 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
 
     # --- weights, scaling, splits ----------------------------------------------------------------
 
-    def _weigh(self, y, weight, rows):
-        """Sample weights or None; the classifier multiplies them by its class weights."""
-        return weight
+    def _weigh(self, y, weight, rows, *, mean_one=True):
+        """Weights as float32, class weights included, and the rows where they are positive."""
+        class_weight = self._class_weights(y[rows])
+        if class_weight is not None:
+            weight = np.ones(len(y)) if weight is None else weight.copy()
+            weight[rows] *= class_weight
+            rows = rows[weight[rows] > 0]
+        if weight is None:
+            return None, rows
+        if not len(rows):
+            raise ValueError("class_weight gives every sample weight zero")
+        return (weight / (weight[rows].mean() if mean_one else 1.0)).astype(np.float32), rows
+
+    def _class_weights(self, y):
+        """Weight of every sample by its class, or None; regression has none."""
 
     def _learn_scaling(self, X, y, weight, rows):
-        outside = np.ones(len(X), bool)
-        outside[rows] = False
-        if outside.any():
-            weight = np.where(outside, 0.0, 1.0 if weight is None else weight)
-        self._input_scaler = InputScaler(self.normalize).fit(X, weight)
+        weight = None if weight is None else weight[rows]
+        self._input_scaler = InputScaler(self.normalize).fit(X, weight, rows)
 
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
         if groups is not None:
             check_consistent_length(y, groups)
             groups = np.asarray(groups)[rows]
-        kept, held_out = self._split(y[rows], groups, seed % 2**32)
+        kept, held_out = self._random_split(self._strata(y[rows]), groups, seed)
         if len(kept) < 2 or len(held_out) < self._min_validation_samples:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction} splits {len(rows)} samples into "
@@ -322,13 +332,27 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             )
         return rows[kept], rows[held_out]
 
-    def _random_split(self, n_samples, seed, stratify=None):
-        return train_test_split(
-            np.arange(n_samples),
-            test_size=self.validation_fraction,
-            stratify=stratify,
-            random_state=seed,
-        )
+    def _random_split(self, classes, groups, seed):
+        """Positions kept and held out, stratified by class as far as whole groups allow."""
+        classes = np.unique(classes, return_inverse=True)[1]
+        if groups is None:
+            stratify = classes if classes.any() else None
+            positions = np.arange(len(classes))
+            fraction = self.validation_fraction
+            return train_test_split(
+                positions, test_size=fraction, stratify=stratify, random_state=seed
+            )
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(f"early_stopping needs at least 2 groups, got {n_groups}")
+        draws = GroupShuffleSplit(50, test_size=self.validation_fraction, random_state=seed)
+        counts = np.bincount(classes)
+
+        def distance(split):
+            shares = np.bincount(classes[split[1]], minlength=len(counts)) / counts
+            return np.abs(shares - self.validation_fraction).sum()
+
+        return min(draws.split(classes, groups=groups), key=distance)
 
     def _sample_set(self, X, y, weight, rows, *, mean_one=True):
         y = self._encode_targets(y[rows])
@@ -360,7 +384,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
 
     def _new_net(self, seed):
         self._architecture = self._architecture_asked_for()
-        self._settings = asdict(self._settings_asked_for(seed))
+        self._settings = dict(vars(self._settings_asked_for(seed)))
         return self._make_net()
 
     def _settings_asked_for(self, seed):
@@ -390,20 +414,20 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
         )
 
     def _continued_net(self):
-        """Net of today's settings with the weights and optimizer state of the last fit."""
-        before = {**self._architecture, "optimizer": self._settings["optimizer"]}
-        now = {**self._architecture_asked_for(), "optimizer": self.optimizer}
+        """Net of today's parameters with the weights and optimizer state of the last fit."""
+        before, now = self._architecture, self._architecture_asked_for()
         changed = {name: (before[name], now[name]) for name in now if now[name] != before[name]}
+        if not same_optimizer(self.optimizer, self._settings["optimizer"]):
+            changed["optimizer"] = self._settings["optimizer"], self.optimizer
         if changed:
             raise ValueError(
                 "training can only go on with the network and optimizer that it began with, got "
                 f"(before, now): {changed}"
             )
-        seed = self._settings["seed"]
-        if asdict(self._settings_asked_for(seed)) == self._settings:
-            return self.net_
         state = get_state(self.net_)
-        net = self._new_net(seed)
+        net = self._new_net(self._settings["seed"])
+        if same_options(net, self.net_):
+            return self.net_
         set_state(net, state)
         return net
 

@@ -5,9 +5,8 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_drsn.estimators._base import BaseDRSN
@@ -237,8 +236,16 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Raises
         ------
         ValueError
-            If ``classes`` is missing in the first call or changed later, or y holds others.
+            If ``classes`` is missing in the first call or changed later, if y holds others, or if
+            ``class_weight="balanced"``, which needs all of y.
         """
+        self._check_parameters()
+        if classes is None and not hasattr(self, "net_"):
+            raise ValueError("classes must name all labels in the first call of partial_fit")
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs the whole training set; give partial_fit a dict"
+            )
         return self._partial_fit(X, y, sample_weight, classes=classes)
 
     def predict(self, X):
@@ -309,23 +316,21 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     def _encode_targets(self, y):
         return np.searchsorted(self.classes_, y)
 
-    def _weigh(self, y, weight, rows):
+    def _class_weights(self, y):
         if self.class_weight is None:
-            return weight
-        class_weight = np.zeros(len(y))
-        class_weight[rows] = compute_sample_weight(self.class_weight, y[rows])
-        if not class_weight.any():
-            raise ValueError(f"class_weight={self.class_weight!r} gives every sample weight zero")
-        return class_weight if weight is None else weight * class_weight
+            return None
+        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ValueError(
+                "class_weight must hold finite, non-negative weights, got "
+                f"class_weight={self.class_weight!r}"
+            )
+        return weights[self._encode_targets(y)]
 
     _min_validation_samples = 1
 
-    def _split(self, y, groups, seed):
-        if groups is None:
-            return self._random_split(len(y), seed, stratify=y)
-        n_splits = max(2, round(1 / self.validation_fraction))
-        folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-        return next(folds.split(y, y, groups))
+    def _strata(self, y):
+        return self._encode_targets(y)
 
     @staticmethod
     def _score(y, outputs, sample_weight):

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_drsn.estimators._base import BaseDRSN
@@ -282,11 +281,8 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
 
     _min_validation_samples = 2  # for R^2
 
-    def _split(self, y, groups, seed):
-        if groups is None:
-            return self._random_split(len(y), seed)
-        folds = GroupShuffleSplit(1, test_size=self.validation_fraction, random_state=seed)
-        return next(folds.split(y, groups=groups))
+    def _strata(self, y):
+        return np.zeros(len(y), int)
 
     @staticmethod
     def _score(y, outputs, sample_weight):

@@ -31,8 +31,8 @@ def resolve_device(name):
 
 
 def on_host(array):
-    """Tensors brought to the CPU; anything else as it is."""
-    return array.detach().cpu() if isinstance(array, torch.Tensor) else array
+    """Tensors as NumPy arrays, from whatever device; anything else as it is."""
+    return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
 
 
 def in_kind_of(X, result):

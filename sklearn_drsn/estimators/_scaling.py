@@ -26,11 +26,12 @@ class InputScaler:
     def __init__(self, mode):
         self.mode = mode
 
-    def fit(self, X, weight=None):
-        """Learn weighted statistics; a constant channel is left at its scale."""
+    def fit(self, X, weight=None, rows=None):
+        """Learn weighted statistics of some or all rows; a constant channel keeps its scale."""
+        rows = np.arange(len(X)) if rows is None else rows
         if self.mode == "channel":
-            self.mean_ = _channel_means(X, weight)
-            variance = _channel_means(X, weight, centre=self.mean_)
+            self.mean_ = _channel_means(X, rows, weight)
+            variance = _channel_means(X, rows, weight, centre=self.mean_)
             self.scale_ = _safe_scale(self.mean_, variance)
         return self
 
@@ -70,20 +71,20 @@ class TargetScaler:
         return y * self.scale_ + self.mean_
 
 
-def _channel_means(X, weight, centre=None):
-    """Weighted mean over samples and positions of X, or of its squared distance to ``centre``."""
-    rows = max(1, _CHUNK // max(1, X[0].size))
+def _channel_means(X, rows, weight, centre=None):
+    """Weighted mean over rows and positions of X, or of its squared distance to ``centre``."""
+    n_rows = max(1, _CHUNK // max(1, X[0].size))
     axes = tuple(range(2, X.ndim))
     total = np.zeros(X.shape[1])
-    for start in range(0, len(X), rows):
-        block = np.array(X[start : start + rows], dtype=np.float64, order="C")
+    for start in range(0, len(rows), n_rows):
+        chosen = slice(start, start + n_rows)
+        block = np.array(X[rows[chosen]], dtype=np.float64, order="C")
         if centre is not None:
             block -= centre.reshape(-1, *(1,) * len(axes))
             np.square(block, out=block)
         per_sample = block.mean(axes) if axes else block
-        share = np.ones(len(block)) if weight is None else weight[start : start + rows]
-        total += share @ per_sample
-    return total / (len(X) if weight is None else np.sum(weight))
+        total += per_sample.sum(0) if weight is None else weight[chosen] @ per_sample
+    return total / (len(rows) if weight is None else np.sum(weight, dtype=np.float64))
 
 
 def _safe_scale(mean, variance):

@@ -10,7 +10,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ __all__ = [
     "get_state",
     "is_skorch_callback",
     "make_network",
+    "same_optimizer",
+    "same_options",
     "set_state",
     "train",
 ]
@@ -279,6 +281,23 @@ def make_network(settings, make_module, criterion, score, *, callbacks=None, ver
     net.initialize()
     net.module_.eval()
     return net
+
+
+def same_optimizer(one, other):
+    """Whether both name the same optimizer, also as partials with the same arguments."""
+    if isinstance(one, functools.partial) and isinstance(other, functools.partial):
+        parts = ((p.func, p.args, p.keywords) for p in (one, other))
+        return next(parts) == next(parts)
+    return one == other
+
+
+def same_options(one, other):
+    """Whether two nets would train alike from the same state."""
+    options = (
+        (replace(n.settings, optimizer=None), n.criterion, n.callbacks, n.verbose)
+        for n in (one, other)
+    )
+    return next(options) == next(options)
 
 
 # --- training ------------------------------------------------------------------------------------

@@ -57,3 +57,19 @@ def regressor(tiny):
 def estimator(request, tiny):
     """Each estimator in turn, as a function of its parameters."""
     return lambda **params: request.param(**{**tiny, **params})
+
+
+@pytest.fixture
+def split(monkeypatch):
+    """The row numbers that the next fits train on and validate with."""
+    splits = []
+    for cls in DRSNClassifier.__mro__:
+        if "_hold_out" in vars(cls):
+            hold_out = cls._hold_out
+
+            def recorded(self, *args, hold_out=hold_out):
+                splits.append(hold_out(self, *args))
+                return splits[-1]
+
+            monkeypatch.setattr(cls, "_hold_out", recorded)
+    return splits

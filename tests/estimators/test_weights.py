@@ -18,13 +18,16 @@ def some_weights(n_samples):
 # --- sample weights ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("factor", [1000.0, 2.0**-20, 1e-9])
+@pytest.mark.parametrize("factor", [1024.0, 2.0**-20, 1000.0, 1e-9])
 def test_only_the_ratios_of_weights_count(estimator, samples, factor):
     X, y = samples
     weight = np.random.default_rng(0).integers(1, 5, len(X)).astype(float)
     plain = estimator().fit(X, y, sample_weight=weight)
     scaled = estimator().fit(X, y, sample_weight=factor * weight)
-    assert bits(plain, X) == bits(scaled, X)
+    if np.log2(factor).is_integer():
+        assert bits(plain, X) == bits(scaled, X)
+    else:  # the products are rounded
+        np.testing.assert_allclose(scaled.embed(X), plain.embed(X), atol=1e-3)
 
 
 @pytest.mark.parametrize("weight", [1.0, 7.0, 2.0**-20])
@@ -87,16 +90,6 @@ def test_weights_may_come_in_many_types(estimator, table, kind):
     else:
         given = weight.astype(kind) if kind is np.float32 else kind(weight)
     assert bits(estimator().fit(X, y, sample_weight=given), X) == expected
-
-
-def test_one_number_weighs_all_alike(estimator, table):
-    X, y = table
-    assert bits(estimator().fit(X, y, sample_weight=3.0), X) == bits(estimator().fit(X, y), X)
-
-
-def test_a_weight_of_zero_for_all_is_refused(estimator, table):
-    with pytest.raises(ValueError, match="[Zz]ero|positive weight"):
-        estimator().fit(*table, sample_weight=0.0)
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
@@ -205,7 +198,7 @@ def test_impossible_class_weights_are_refused(classifier, table, value):
 
 
 def test_class_weights_of_zero_for_all_are_refused(classifier, table):
-    with pytest.raises(ValueError, match="class_weight.*zero"):
+    with pytest.raises(ValueError, match=r"class_weight.*zero"):
         classifier(class_weight={0: 0.0, 1: 0.0, 2: 0.0}).fit(*table)
 
 
@@ -218,9 +211,10 @@ def test_samples_of_a_class_of_weight_zero_do_not_reach_training(classifier, tab
 
 
 @pytest.mark.parametrize("class_weight", [{0: 1.0, 1: 0.0, 2: 1.0}, "balanced"], ids=str)
-def test_class_weights_and_early_stopping(classifier, table, class_weight):
+@pytest.mark.parametrize("grouped", [False, True])
+def test_class_weights_and_early_stopping(classifier, table, class_weight, grouped):
     X, y = table
     clf = classifier(class_weight=class_weight, early_stopping=True, validation_fraction=0.25)
-    history = clf.fit(X, y).history_
+    history = clf.fit(X, y, groups=np.arange(len(X)) // 6 if grouped else None).history_
     assert np.isfinite([row["valid_score"] for row in history]).all()
     assert np.isfinite([row["valid_loss"] for row in history]).all()

@@ -1,0 +1,205 @@
+import copy
+import functools
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_drsn.estimators._augmentation import (
+    AUGMENTATIONS,
+    NOISE_SIGMA,
+    NOISE_SNR_DB,
+    apply_augmentation,
+    check_augmentation,
+)
+
+SHAPES = [(200, 3, 11), (200, 2, 5, 7)]
+
+
+def make_generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def make_batch(shape, seed=1):
+    return torch.randn(shape, generator=make_generator(seed))
+
+
+def rotations(sample):
+    """Every circular shift of a sample along its spatial axes."""
+    axes = tuple(range(1, sample.ndim))
+    for offsets in np.ndindex(*sample.shape[1:]):
+        yield torch.roll(sample, offsets, axes)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_shift_rotates_every_sample_by_its_own_offset(shape):
+    batch = make_batch(shape)
+    shifted = apply_augmentation("shift", batch, make_generator())
+    offsets = [
+        next(k for k, turned in enumerate(rotations(before)) if torch.equal(turned, after))
+        for before, after in zip(batch, shifted, strict=True)
+    ]
+    assert set(offsets) == set(range(batch[0, 0].numel()))  # all occur, the identity too
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (200, 4)], ids=str)
+def test_sign_flip_turns_about_half_of_the_samples(shape):
+    batch = make_batch(shape)
+    sign = apply_augmentation("sign_flip", batch, make_generator()) / batch
+    assert set(sign.unique().tolist()) == {-1.0, 1.0}
+    assert (sign.flatten(1).std(1) == 0).all()
+    assert 60 < (sign.flatten(1)[:, 0] > 0).sum() < 140
+
+
+@pytest.mark.parametrize("shape", [(500, 2, 400), (500, 1, 20, 20)], ids=str)
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_noise_of_series_and_images_has_the_documented_range_of_snr(shape, scale):
+    batch = scale * make_batch(shape)
+    added = apply_augmentation("noise", batch, make_generator()) - batch
+    axes = tuple(range(1, batch.ndim))
+    snr_db = 10 * torch.log10(batch.square().mean(axes) / added.square().mean(axes))
+    low, high = NOISE_SNR_DB
+    assert low - 1 < snr_db.min() < low + 1
+    assert high - 1 < snr_db.max() < high + 1
+    assert snr_db.mean().item() == pytest.approx((low + high) / 2, abs=1)
+    assert added.mean().abs() < 0.01 * scale
+
+
+def test_noise_of_tables_has_the_documented_range_of_levels():
+    batch = make_batch((300, 400))
+    added = apply_augmentation("noise", batch, make_generator()) - batch
+    sigma = added.std(1)
+    assert sigma.min() < 0.02 < 0.9 * NOISE_SIGMA < sigma.max() < 1.1 * NOISE_SIGMA
+
+
+def test_a_silent_sample_stays_silent():
+    batch = torch.zeros(4, 2, 30)
+    assert torch.equal(apply_augmentation("noise", batch, make_generator()), batch)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_generator_decides(name, shape):
+    batch = make_batch(shape)
+    first, again, other = (
+        apply_augmentation(name, batch, make_generator(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert first.dtype == batch.dtype
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_the_batch_itself_is_left_alone_and_no_global_state_moves(name):
+    batch = make_batch((20, 2, 9))
+    before, state = batch.clone(), torch.get_rng_state()
+    apply_augmentation(name, batch, make_generator())
+    assert torch.equal(batch, before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_tuple_is_applied_in_order():
+    changes = (lambda batch, generator: batch + 1, lambda batch, generator: batch * 3)
+    batch = make_batch((4, 2, 5))
+    assert torch.equal(apply_augmentation(changes, batch, None), (batch + 1) * 3)
+    assert torch.equal(apply_augmentation(changes[::-1], batch, None), batch * 3 + 1)
+    assert torch.equal(apply_augmentation((), batch, None), batch)
+    assert torch.equal(apply_augmentation(None, batch, None), batch)
+
+
+def test_a_tuple_shares_one_generator():
+    batch = make_batch((20, 2, 9))
+    generator = make_generator()
+    expected = AUGMENTATIONS["noise"](AUGMENTATIONS["shift"](batch, generator), generator)
+    found = apply_augmentation(("shift", "noise"), batch, make_generator())
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("augment", [None, "shift", ("noise", "sign_flip"), torch.roll, ()])
+def test_check_accepts_what_the_docs_name(augment):
+    check_augmentation(augment, table=False)
+
+
+@pytest.mark.parametrize("augment", [None, "noise", torch.roll, ("noise", torch.roll)])
+def test_check_accepts_noise_and_callables_on_tables(augment):
+    check_augmentation(augment, table=True)
+
+
+# --- in an estimator -----------------------------------------------------------------------------
+
+
+def test_callable_gets_scaled_batches_and_a_generator(estimator, samples):
+    X, y = samples
+    seen = []
+
+    def record(batch, generator):
+        seen.append(batch.clone())
+        assert isinstance(generator, torch.Generator)
+        return batch
+
+    estimator(max_epochs=1, augment=record).fit(X, y)
+    everything = torch.cat(seen)
+    assert everything.dtype == torch.float32
+    axes = (0, *range(2, X.ndim))
+    np.testing.assert_allclose(everything.mean(axes), 0, atol=1e-4)
+    np.testing.assert_allclose(everything.std(axes, correction=0), 1, atol=1e-4)
+
+
+def test_result_of_a_callable_is_what_trains(estimator, samples):
+    X, y = samples
+    plain = estimator().fit(X, y)
+    same = estimator(augment=lambda batch, generator: batch.clone()).fit(X, y)
+    zeroed = estimator(augment=lambda batch, generator: 0 * batch).fit(X, y)
+    np.testing.assert_array_equal(same.embed(X), plain.embed(X))
+    assert not np.array_equal(zeroed.embed(X), plain.embed(X))
+
+
+def test_draws_differ_from_batch_to_batch_and_epoch_to_epoch(estimator, table):
+    draws = []
+
+    def record(batch, generator):
+        draws.append(torch.rand((), generator=generator).item())
+        return batch
+
+    estimator(batch_size=16, max_epochs=3, augment=record).fit(*table)
+    assert len(draws) == len(set(draws)) == 9
+    first = list(draws)
+    draws.clear()
+    estimator(batch_size=16, max_epochs=3, augment=record).fit(*table)
+    assert draws == first
+
+
+@pytest.mark.parametrize("augment", ["shift", "sign_flip", "noise", ("shift", "noise")])
+def test_named_augmentations_change_training_but_not_prediction(estimator, series, augment):
+    X, y = series
+    plain, changed = estimator().fit(X, y), estimator(augment=augment).fit(X, y)
+    assert not np.array_equal(plain.embed(X), changed.embed(X))
+    np.testing.assert_array_equal(changed.embed(X), changed.embed(X))
+
+
+class WithALock:
+    """A callable that keeps count and cannot be copied."""
+
+    def __init__(self):
+        self.lock, self.n_calls = threading.Lock(), 0
+
+    def __call__(self, batch, generator):
+        with self.lock:
+            self.n_calls += 1
+        return batch
+
+
+def test_the_callable_itself_is_used_not_a_copy(estimator, table):
+    augment = WithALock()
+    with pytest.raises(TypeError, match="lock"):
+        copy.deepcopy(augment)
+    fitted = estimator(augment=augment).fit(*table)
+    fitted.partial_fit(*table)
+    assert augment.n_calls >= 4
+
+
+def test_partial_functions_and_methods_are_callables_too(estimator, table):
+    scaled = functools.partial(lambda batch, generator, by: batch * by, by=1.0)
+    expected = estimator().fit(*table).embed(table[0])
+    np.testing.assert_array_equal(estimator(augment=scaled).fit(*table).embed(table[0]), expected)
