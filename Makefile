@@ -32,7 +32,7 @@ test-all: lint  ## the slow tests as well
 	$(BIN)/pytest --numprocesses 2 -m "not network"
 
 test-floors:  ## the tests with the oldest versions that pyproject.toml admits
-	$(PYTHON) tests/floors.py pyproject.toml > .floors.txt
+	$(PYTHON) tests/floors.py pyproject.toml constraints.txt > .floors.txt
 	$(MAKE) test VENV=.venv-floors CONSTRAINTS=.floors.txt
 
 bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to benchmarks/results

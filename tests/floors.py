@@ -1,16 +1,20 @@
-"""Print the lower bounds of pyproject.toml as a constraints file: ``name==floor`` a line."""
+"""Print constraints with the run-time dependencies at the lower bounds of pyproject.toml."""
 
-import re
 import sys
 import tomllib
 from pathlib import Path
 
 
-def floors(pyproject: str) -> list[str]:
-    """Lower bounds of the run-time dependencies, pinned."""
-    project = tomllib.loads(pyproject)["project"]
-    return [re.sub(r">=", "==", requirement) for requirement in project["dependencies"]]
+def floors(pyproject: str, constraints: str) -> list[str]:
+    """The pins of ``constraints``, those of run-time dependencies replaced by their floors."""
+    required = tomllib.loads(pyproject)["project"]["dependencies"]
+    pins = dict(
+        line.split("==") for line in constraints.splitlines() if line and not line.startswith("#")
+    )
+    pins.update(requirement.split(">=") for requirement in required)
+    return [f"{name}=={version}" for name, version in sorted(pins.items())]
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(floors(Path(sys.argv[1]).read_text())) + "\n")
+    pyproject, constraints = (Path(name).read_text() for name in sys.argv[1:])
+    sys.stdout.write("\n".join(floors(pyproject, constraints)) + "\n")

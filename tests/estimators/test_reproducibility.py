@@ -26,8 +26,12 @@ def bits(estimator, X):
 
 
 def fit_and_predict(estimator, X, y):
-    torch.set_num_threads(1)
     return bits(estimator.fit(X, y), X)
+
+
+def fit_and_predict_elsewhere(estimator, X, y, n_threads):
+    torch.set_num_threads(n_threads)
+    return fit_and_predict(estimator, X, y)
 
 
 # --- one seed, the same bits ---------------------------------------------------------------------
@@ -95,12 +99,12 @@ def test_concurrent_fits_in_threads_give_the_bits_of_one(estimator, samples):
 
 def test_worker_processes_give_the_same_bits(estimator, samples):
     X, y = samples
-    threads = torch.get_num_threads()
+    n_threads = torch.get_num_threads()
     models = [estimator(random_state=seed, **BUSY) for seed in range(2)]
     expected = [fit_and_predict(clone(model), X, y) for model in models]
-    torch.set_num_threads(threads)
-    with joblib.parallel_config("loky", inner_max_num_threads=1):
-        tasks = (joblib.delayed(fit_and_predict)(model, X, y) for model in models)
+    elsewhere = joblib.delayed(fit_and_predict_elsewhere)
+    with joblib.parallel_config("loky", inner_max_num_threads=n_threads):
+        tasks = (elsewhere(model, X, y, n_threads) for model in models)
         assert joblib.Parallel(n_jobs=2)(tasks) == expected
 
 
@@ -161,7 +165,7 @@ def many(X, n_samples=300):
     return X[rng.integers(len(X), size=n_samples)] + rng.normal(size=(n_samples, *X.shape[1:]))
 
 
-@pytest.mark.parametrize("size", [1, 7, 255, 257])
+@pytest.mark.parametrize("size", [1, 70, 255, 257])
 def test_a_subset_of_rows_gets_the_same_bits(fitted, samples, size):
     X = many(samples[0])
     whole = outputs(fitted, X)
@@ -179,8 +183,8 @@ def test_the_order_of_rows_does_not_change_the_bits(fitted, samples):
         np.testing.assert_array_equal(part, expected[order])
 
 
-@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation", None])
-@pytest.mark.parametrize("width", [3, 5, 16])
+@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation"])
+@pytest.mark.parametrize("width", [5, 16])
 @pytest.mark.parametrize(
     "shape", [(30,), (1, 7), (1, 100), (3, 512), (1, 5000), (1, 5, 9), (3, 16, 16)], ids=str
 )

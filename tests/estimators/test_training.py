@@ -140,10 +140,9 @@ def test_cpu_is_always_there(name):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("free", [True, False])
 def test_training_on_cuda_agrees_with_the_cpu(monkeypatch, estimator, samples, free):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
     if not free:
         monkeypatch.setattr(_samples, "_free_memory", lambda device: 0)
     X, y = samples
