@@ -37,6 +37,7 @@ test-floors:  ## the tests with the oldest versions that pyproject.toml admits
 
 bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to benchmarks/results
 	$(BIN)/python benchmarks/bench_soft_threshold.py
+	$(BIN)/python benchmarks/bench_training.py
 
 format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .

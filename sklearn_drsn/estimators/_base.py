@@ -199,7 +199,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             "device_": net.device,
             "history_": history,
             "n_iter_": len(history),
-            "best_epoch_": _best_epoch(history),
+            "best_epoch_": _best_epoch(history[net.first_epoch_ :]) or len(history),
         }
 
     def _warn_if_unconverged(self):
@@ -500,11 +500,10 @@ def _default_stem(input_shape):
 
 
 def _best_epoch(history):
-    """Epoch of the best validation score (then loss), or the last one without validation."""
+    """Epoch of the best validation score (then loss), None without validation."""
     validated = [row for row in history if not np.isnan(row["valid_score"])]
-    if not validated:
-        return len(history)
-    return max(validated, key=lambda row: (row["valid_score"], -row["valid_loss"]))["epoch"]
+    best = max(validated, key=lambda row: (row["valid_score"], -row["valid_loss"]), default={})
+    return best.get("epoch")
 
 
 def _reshape_rows(X, input_shape):

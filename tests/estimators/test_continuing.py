@@ -219,6 +219,14 @@ def test_class_weight_may_name_a_class_that_a_call_lacks(classifier, table):
     assert bits(weighted, X) == bits(plain, X)
 
 
+def test_balanced_weights_of_a_part_are_refused(classifier, table):
+    X, y = table
+    clf = classifier(class_weight="balanced")
+    with pytest.raises(ValueError, match="class_weight='balanced' needs the whole training set"):
+        clf.partial_fit(X, y, classes=[0, 1, 2])
+    assert not hasattr(clf, "classes_")
+
+
 # --- warm_start ----------------------------------------------------------------------------------
 
 

@@ -70,6 +70,17 @@ def test_only_the_rows_named_count(shape, weighted):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
+def test_only_the_rows_named_count(shape, weighted):
+    X, rows = make_samples(shape), np.array([20, 3, 4, 17])
+    weight = np.array([1.0, 0.5, 2.0, 1.0]) if weighted else None
+    some = InputScaler("channel").fit(X, weight, rows)
+    alone = InputScaler("channel").fit(X[rows], weight)
+    np.testing.assert_array_equal(some.mean_, alone.mean_)
+    np.testing.assert_array_equal(some.scale_, alone.scale_)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
 def test_chunks_do_not_change_the_statistics(monkeypatch, shape, weighted):
     X = make_samples(shape)
     weight = np.linspace(0, 1, len(X)) if weighted else None
