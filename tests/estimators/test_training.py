@@ -280,12 +280,18 @@ def test_bfloat16_is_close_to_float32(estimator, samples):
 @pytest.mark.slow
 def test_compiled_training_is_close_to_eager(estimator, samples):
     X, y = samples
-    eager = estimator(max_epochs=2).fit(X, y)
+    torch._dynamo.reset()  # which gives up on a function compiled too often
+    # Adaptive steps would blow rounding errors up, in gradients that are zero but for them.
+    params = {"optimizer": "sgd", "max_epochs": 2}
+    eager = estimator(**params).fit(X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's own
-        compiled = estimator(max_epochs=2, compile=True).fit(X, y)
-        np.testing.assert_allclose(compiled.predict(X), eager.predict(X), rtol=1e-2, atol=1e-2)
-        np.testing.assert_allclose(compiled.embed(X), eager.embed(X), rtol=1e-2, atol=1e-2)
+        compiled = estimator(compile=True, **params).fit(X, y)
+        probe = "predict_log_proba" if hasattr(eager, "predict_log_proba") else "predict"
+        found, expected = (getattr(fitted, probe)(X) for fitted in (compiled, eager))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(compiled.embed(X), eager.embed(X), rtol=1e-3, atol=1e-4)
+    assert compiled.net_.forward_ is not compiled.net_.module_
 
 
 # --- the end of training -------------------------------------------------------------------------
