@@ -71,10 +71,11 @@ def apply_augmentation(augment, batch, generator):
     for change in _changes(augment):
         apply = AUGMENTATIONS[change] if isinstance(change, str) else change
         changed = apply(batch, generator)
-        if changed.shape != batch.shape:
+        got = getattr(changed, "dtype", type(changed).__name__), getattr(changed, "shape", None)
+        if got != (batch.dtype, batch.shape):
             raise ValueError(
-                f"augment must keep the shape of the batch: expected {tuple(batch.shape)}, "
-                f"got {tuple(changed.shape)} from {change!r}"
+                f"augment must keep type and shape of the batch: expected {batch.dtype} "
+                f"{tuple(batch.shape)}, got {got[0]} {got[1] and tuple(got[1])} from {change!r}"
             )
         batch = changed
     return batch

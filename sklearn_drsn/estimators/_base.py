@@ -130,6 +130,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             X, y, weight, rows = self._check_training(X, y, sample_weight, reset=not goes_on)
             self._learn_targets(y[rows], reset=not goes_on)
             weight, rows = self._weigh(y, weight, rows)
+            check_consistent_length(y, groups)
             seed = self._settings["seed"] if goes_on else self._draw_seed()
             validation = self._check_validation(X_val, y_val, sample_weight_val)
             if validation is None and self.early_stopping:
@@ -321,7 +322,6 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
         if groups is not None:
-            check_consistent_length(y, groups)
             groups = np.asarray(groups)[rows]
         kept, held_out = self._random_split(self._strata(y[rows]), groups, seed)
         if len(kept) < 2 or len(held_out) < self._min_validation_samples:
@@ -434,6 +434,12 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     def _outputs(self, X, method=None):
         X = self._check_X(X)
         outputs = self.net_.predict_blocks(X, self._input_scaler, method=method)
+        if not np.isfinite(outputs).all():
+            row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+            raise ValueError(
+                f"the network's output for sample {row} is not finite: X holds values far beyond "
+                f"those seen in fit, up to {np.abs(X[row]).max():.3g}"
+            )
         return outputs.astype(np.float64)
 
     def embed(self, X):

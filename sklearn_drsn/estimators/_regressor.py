@@ -94,9 +94,11 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     precision : {"float32", "bfloat16"}, default="float32"
         "bfloat16" computes the network under autocast.
     compile : bool, default=False
-        Run the network through ``torch.compile``; worth it for long fits only.
+        Run the network through ``torch.compile``; worth it for long fits only, and for few of
+        them: torch goes back to eager execution after eight compilations in a process.
     callbacks : list of skorch callbacks or None, default=None
-        Called by the fitted ``net_`` while it trains.
+        Called by ``net_`` while it trains; those that make the net predict, as EpochScoring does,
+        are not supported. scikit-learn's callbacks go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next ``fit`` keep weights, optimizer state and scaling and train ``max_epochs``
         more.

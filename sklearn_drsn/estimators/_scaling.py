@@ -26,6 +26,7 @@ class InputScaler:
     def __init__(self, mode):
         self.mode = mode
 
+    @np.errstate(over="ignore", invalid="ignore")  # _safe_scale says it better
     def fit(self, X, weight=None, rows=None):
         """Learn weighted statistics of some or all rows; a constant channel keeps its scale."""
         rows = np.arange(len(X)) if rows is None else rows
@@ -35,6 +36,7 @@ class InputScaler:
             self.scale_ = _safe_scale(self.mean_, variance)
         return self
 
+    @np.errstate(over="ignore", invalid="ignore")  # infinities show in the loss or the outputs
     def transform(self, block):
         """Scaled copy of some rows as contiguous float32."""
         if self.mode is None:
@@ -55,6 +57,7 @@ class InputScaler:
 class TargetScaler:
     """Scale regression targets ``(n, n_targets)`` to weighted zero mean and unit variance."""
 
+    @np.errstate(over="ignore", invalid="ignore")
     def fit(self, y, weight=None):
         """Learn weighted statistics; a constant target is left at its scale."""
         self.mean_ = np.average(y, axis=0, weights=weight)
@@ -89,6 +92,11 @@ def _channel_means(X, rows, weight, centre=None):
 
 def _safe_scale(mean, variance):
     """Standard deviation, or 1 where nothing but rounding error is left of it."""
+    if not np.isfinite(variance).all():
+        raise ValueError(
+            "values are too large to be scaled: expected magnitudes whose squares float64 holds "
+            f"(below 1e150), got a variance of {np.max(variance)}"
+        )
     scale = np.sqrt(variance)
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return np.where(constant | (scale == 0), 1.0, scale)

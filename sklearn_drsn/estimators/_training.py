@@ -205,7 +205,7 @@ class Network(NeuralNet):
 
     def _record_training(self, loss):
         self.history.record("train_loss", loss)
-        self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        self.history.record("lr", float(self.optimizer_.param_groups[0]["lr"]))
         if not math.isfinite(loss):
             raise ValueError(
                 f"the training loss became {loss} in epoch {len(self.history)}: most likely "
@@ -220,6 +220,9 @@ class Network(NeuralNet):
         score = self.score(y.numpy(), outputs, None if weight is None else weight.numpy())
         self.history.record("valid_loss", float(loss))
         self.history.record("valid_score", float(score))
+        # What skorch's Checkpoint looks for.
+        losses = [row["valid_loss"] for row in self.history[self.first_epoch_ :]]
+        self.history.record("valid_loss_best", losses[-1] <= min(losses))
 
     @torch.no_grad()
     def predict_blocks(self, X, scaler, *, rows=None, method=None):

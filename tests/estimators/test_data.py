@@ -362,7 +362,7 @@ def halve(batch, generator):
 
 
 def test_augmentation_that_changes_the_shape_is_refused(estimator, series):
-    message = r"keep the shape.*expected \(16, 2, 24\), got \(16, 2, 12\) from .*halve"
+    message = r"keep type and shape.*expected torch.float32 \(16, 2, 24\), got torch.float32 \(16, 2, 12\) from .*halve"
     unfitted = estimator(augment=halve, batch_size=16)
     with pytest.raises(ValueError, match=message):
         unfitted.fit(*series)
@@ -481,3 +481,37 @@ def test_failed_partial_fit_leaves_a_fitted_estimator_as_it_was(estimator, serie
         fitted.set_params(**params).partial_fit(spoil(X), y)
     assert bits(fitted, X) == before
     assert vars(fitted) == {**attributes, **params}
+
+
+@pytest.mark.parametrize("scale", [1e200, -1e300])
+def test_values_whose_squares_overflow_are_refused(scale):
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    with pytest.raises(ValueError, match=r"too large to be scaled: .* got a variance of"):
+        DRSNClassifier(depth=1, width=4, max_epochs=2).fit(X * scale, y)
+    with pytest.raises(ValueError, match=r"too large to be scaled"):
+        DRSNRegressor(depth=1, width=4, max_epochs=2).fit(X, y * scale)
+
+
+def test_values_far_beyond_those_of_fit_are_refused_at_predict():
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    model = DRSNClassifier(depth=1, width=4, max_epochs=2, random_state=0).fit(X, y)
+    X[7] *= 1e300
+    with pytest.raises(ValueError, match=r"output for sample 7 is not finite.*up to"):
+        model.predict(X)
+
+
+def test_groups_of_another_length_are_refused_also_without_early_stopping():
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        DRSNClassifier(depth=1, width=4, max_epochs=2).fit(X, y, groups=[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [(lambda b, g: None, "NoneType None"), (lambda b, g: b.double(), r"torch.float64 \(")],
+    ids=["nothing", "float64"],
+)
+def test_augmentation_that_gives_another_type_is_refused(change, got):
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    with pytest.raises(ValueError, match=f"keep type and shape.*got {got}"):
+        DRSNClassifier(depth=1, width=4, max_epochs=2, augment=change).fit(X, y)
