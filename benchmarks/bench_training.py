@@ -321,7 +321,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.update(OMP_NUM_THREADS="1", PYTHONWARNINGS="ignore")  # for worker processes
     torch.set_num_threads(1)
     setting = {
         "torch": torch.__version__,
