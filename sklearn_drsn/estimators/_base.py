@@ -20,7 +20,14 @@ from sklearn.utils.validation import (
 )
 
 from sklearn_drsn.estimators._augmentation import AUGMENTATIONS, check_augmentation
-from sklearn_drsn.estimators._samples import SampleSet, in_kind_of, on_host, resolve_device
+from sklearn_drsn.estimators._samples import (
+    SampleSet,
+    default_stem,
+    in_kind_of,
+    on_host,
+    reshape_rows,
+    resolve_device,
+)
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
@@ -274,7 +281,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
     def _shape_samples(self, X, *, reset):
         """X with ``input_shape`` applied; the shape of a sample is learnt or compared."""
         if self.input_shape is not None:
-            X = _reshape_rows(X, self.input_shape)
+            X = reshape_rows(X, self.input_shape)
         if X.ndim > 4 or X.size == 0:
             raise ValueError(
                 "expected X of shape (n_samples, n_features), (n_samples, n_channels, length) or "
@@ -368,7 +375,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
 
     def _architecture_asked_for(self):
         """Arguments of the network for the data and parameters at hand."""
-        kernel_size, stride = _default_stem(self.input_shape_)
+        kernel_size, stride = default_stem(self.input_shape_)
         return {
             "n_channels": self.input_shape_[0],
             "n_outputs": self._n_outputs,
@@ -497,38 +504,8 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
         return tags
 
 
-def _default_stem(input_shape):
-    """Kernel size and stride of the first convolution for samples of this shape."""
-    size = min(input_shape[1:], default=1)
-    if len(input_shape) == 2:
-        return 15, 4 if size >= 512 else 2 if size >= 128 else 1
-    return 3, 2 if size >= 64 else 1
-
-
 def _best_epoch(history):
     """Epoch of the best validation score (then loss), None without validation."""
     validated = [row for row in history if not np.isnan(row["valid_score"])]
     best = max(validated, key=lambda row: (row["valid_score"], -row["valid_loss"]), default={})
     return best.get("epoch")
-
-
-def _reshape_rows(X, input_shape):
-    """Rows of a 2-D X as samples of ``input_shape``, in which one size may be -1."""
-    if X.ndim != 2:
-        raise ValueError(
-            f"input_shape={input_shape!r} reshapes the rows of a 2-D X, got X of shape {X.shape}"
-        )
-    sizes = list(input_shape)
-    integers = all(isinstance(size, Integral) and (size > 0 or size == -1) for size in sizes)
-    if not (2 <= len(sizes) <= 3 and integers and sizes.count(-1) <= 1):
-        raise ValueError(
-            "input_shape must be (n_channels, length) or (n_channels, height, width) of positive "
-            f"integers, one of which may be -1, got {input_shape!r}"
-        )
-    known = int(np.prod([size for size in sizes if size != -1]))
-    divides = X.shape[1] % known == 0 if -1 in sizes else X.shape[1] == known
-    if not divides:
-        raise ValueError(
-            f"rows of {X.shape[1]} features cannot be given the input_shape {input_shape!r}"
-        )
-    return X.reshape(len(X), *sizes)

@@ -1,11 +1,22 @@
-"""Devices, and the way of samples to them: in shuffled batches or in blocks of one size."""
+"""Shapes and devices of samples, and their way to the network in batches and blocks."""
 
 import math
+from numbers import Integral
 
+import numpy as np
 import torch
 from sklearn import get_config
 
-__all__ = ["SampleSet", "batch_slices", "in_kind_of", "on_host", "resolve_device", "rows_per_block"]
+__all__ = [
+    "SampleSet",
+    "batch_slices",
+    "default_stem",
+    "in_kind_of",
+    "on_host",
+    "reshape_rows",
+    "resolve_device",
+    "rows_per_block",
+]
 
 
 def resolve_device(name):
@@ -41,6 +52,36 @@ def in_kind_of(X, result):
     if not wanted or result.dtype.kind not in "biuf":
         return result
     return torch.from_numpy(result).to(X.device)
+
+
+def reshape_rows(X, input_shape):
+    """Rows of a 2-D X as samples of ``input_shape``, in which one size may be -1."""
+    if X.ndim != 2:
+        raise ValueError(
+            f"input_shape={input_shape!r} reshapes the rows of a 2-D X, got X of shape {X.shape}"
+        )
+    sizes = list(input_shape)
+    integers = all(isinstance(size, Integral) and (size > 0 or size == -1) for size in sizes)
+    if not (2 <= len(sizes) <= 3 and integers and sizes.count(-1) <= 1):
+        raise ValueError(
+            "input_shape must be (n_channels, length) or (n_channels, height, width) of positive "
+            f"integers, one of which may be -1, got {input_shape!r}"
+        )
+    known = int(np.prod([size for size in sizes if size != -1]))
+    divides = X.shape[1] % known == 0 if -1 in sizes else X.shape[1] == known
+    if not divides:
+        raise ValueError(
+            f"rows of {X.shape[1]} features cannot be given the input_shape {input_shape!r}"
+        )
+    return X.reshape(len(X), *sizes)
+
+
+def default_stem(input_shape):
+    """Kernel size and stride of the first convolution for samples of this shape."""
+    size = min(input_shape[1:], default=1)
+    if len(input_shape) == 2:
+        return 15, 4 if size >= 512 else 2 if size >= 128 else 1
+    return 3, 2 if size >= 64 else 1
 
 
 class SampleSet(torch.utils.data.Dataset):
