@@ -1,34 +1,20 @@
-"""What the classifier and the regressor share: checks, fitting, prediction, state."""
+"""What every learned estimator shares: one fit, what it leaves behind, and its state on disk."""
 
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import validate_data
 
-from sklearn_drsn.estimators._augmentation import AUGMENTATIONS, check_augmentation
-from sklearn_drsn.estimators._samples import (
-    SampleSet,
-    default_stem,
-    in_kind_of,
-    on_host,
-    reshape_rows,
-    resolve_device,
-)
-from sklearn_drsn.estimators._scaling import InputScaler
+from sklearn_drsn.estimators._samples import on_host, resolve_device
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
     OPTIMIZERS,
@@ -36,36 +22,23 @@ from sklearn_drsn.estimators._training import (
     Settings,
     get_state,
     is_skorch_callback,
-    make_network,
     same_optimizer,
     same_options,
     set_state,
     train,
 )
-from sklearn_drsn.layers import THRESHOLD_MODES
-from sklearn_drsn.networks import DRSN
 
-__all__ = ["BaseDRSN"]
+__all__ = ["BaseNetworkEstimator"]
 
 
-class BaseDRSN(CallbackSupportMixin, BaseEstimator):
-    """Fit and predict with a DRSN; a subclass says what the outputs mean.
+class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
+    """Fit a network once or further; a subclass says which one, to what, and how it is used.
 
-    It provides ``_check_targets``, ``_learn_targets``, ``_encode_targets``, ``_strata``,
-    ``_criterion``, ``_score`` and ``_min_validation_samples``.
+    It provides ``_architecture_asked_for``, the arguments of its network, and ``_make_net``, which
+    builds a net from ``_architecture`` and ``_settings`` as they were in ``fit``.
     """
 
     _parameter_constraints = {
-        "depth": [Interval(Integral, 1, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "threshold_mode": [StrOptions({mode for mode in THRESHOLD_MODES if mode}), None],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
-        "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
-        "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "input_shape": [tuple, list, None],
-        "normalize": [StrOptions({"channel", "sample"}), None],
-        "augment": [StrOptions(set(AUGMENTATIONS)), tuple, callable, None],
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions(set(LR_SCHEDULES))],
@@ -84,91 +57,18 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    # --- fitting ---------------------------------------------------------------------------------
-
-    @with_callbacks
-    def fit(
-        self,
-        X,
-        y,
-        sample_weight=None,
-        *,
-        groups=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
-        """Train the network from scratch, or further with ``warm_start``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, n_channels, length) or \
-                (n_samples, n_channels, height, width)
-            Tables, series or images.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Class labels of any type, or target values.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, scaled to mean one; samples of weight zero are left out.
-        groups : array-like of shape (n_samples,), default=None
-            With ``early_stopping`` whole groups are held out.
-        X_val, y_val : array-like, default=None
-            Validation samples to use instead of a held-out part; both or none.
-        sample_weight_val : array-like of shape (n_validation_samples,), default=None
-            Weights of the validation samples.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If the data or a parameter are not as described; the estimator is then as it was.
-        """
+    @contextmanager
+    def _fitting(self, X, y):
+        """Give the function that trains a net; tell scikit-learn's callbacks about the fit."""
         task = self._init_callback_context(max_subtasks=self.max_epochs)
         task.call_on_fit_task_begin(estimator=self, X=X, y=y)
         watchers = []
         if hasattr(self, "_skl_callbacks"):
             watchers.append(EpochTasks(task, self, self._attributes_of, X, y))
         with self._transaction() as keep:
-            self._check_parameters()
-            goes_on = self.warm_start and hasattr(self, "net_")
-            X, y, weight, rows = self._check_training(X, y, sample_weight, reset=not goes_on)
-            self._learn_targets(y[rows], reset=not goes_on)
-            weight, rows = self._weigh(y, weight, rows)
-            check_consistent_length(y, groups)
-            seed = self._settings["seed"] if goes_on else self._draw_seed()
-            validation = self._check_validation(X_val, y_val, sample_weight_val)
-            if validation is None and self.early_stopping:
-                rows, held_out = self._hold_out(y, rows, groups, seed)
-                validation = X, y, weight, held_out
-            if not goes_on:
-                self._learn_scaling(X, y, weight, rows)
-            net = self._continued_net() if goes_on else self._new_net(seed)
-            samples = self._sample_set(X, y, weight, rows)
-            patience = self.n_iter_no_change if self.early_stopping else None
-            validation = validation and self._sample_set(*validation)
-            self._train(net, samples, validation, keep, patience=patience, watchers=watchers)
+            yield partial(self._train, keep=keep, watchers=watchers)
         task.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         self._warn_if_unconverged()
-        return self
-
-    def _partial_fit(self, X, y, sample_weight, **first_call):
-        with self._transaction() as keep:
-            self._check_parameters()
-            first = not hasattr(self, "net_")
-            X, y, weight, rows = self._check_training(
-                X, y, sample_weight, reset=first, min_samples=1
-            )
-            self._learn_targets(y[rows], reset=first, **first_call)
-            weight, rows = self._weigh(y, weight, rows, mean_one=False)
-            if first:
-                self._learn_scaling(X, y, weight, rows)
-            net = self._new_net(self._draw_seed()) if first else self._continued_net()
-            samples = self._sample_set(X, y, weight, rows, mean_one=False)
-            self._train(net, samples, None, keep, epochs=1, lr_schedule="constant")
-        return self
 
     @contextmanager
     def _transaction(self):
@@ -183,7 +83,7 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                 vars(self).update(before)
             raise
 
-    def _train(self, net, samples, validation, keep, **options):
+    def _train(self, net, samples, validation=None, *, keep, **options):
         state = get_state(net)
         try:
             train(net, samples, validation, **options)
@@ -221,10 +121,8 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                 f"{np.mean(losses[-2 * tenth : -tenth]):.3g} a tenth of the epochs before. "
                 "Increase max_epochs or lr.",
                 ConvergenceWarning,
-                stacklevel=4,  # the caller of fit, past this method, fit and its decorator
+                stacklevel=6,  # the caller of fit: past this, its caller, the context, fit, a wrapper
             )
-
-    # --- checks ----------------------------------------------------------------------------------
 
     def _check_parameters(self):
         self._validate_params()
@@ -235,159 +133,14 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                     "through set_callbacks"
                 )
 
-    def _check_training(self, X, y, sample_weight, *, reset, min_samples=2):
-        """Validated X, y, weights (or None) and the numbers of the rows to train on."""
-        X, y = self._validate(X, y, reset=reset, **self._checks_of_y)
-        X, y = self._shape_samples(X, reset=reset), self._check_targets(y)
-        self._check_kind(table=X.ndim == 2)
-        weight, rows = None, np.arange(len(X))
-        if sample_weight is not None:
-            weight = _check_sample_weight(
-                on_host(sample_weight), X, dtype=np.float64, ensure_non_negative=True
-            )
-            rows = np.flatnonzero(weight)
-        if len(rows) < min_samples:
-            raise ValueError(
-                f"{type(self).__name__} needs at least {min_samples} samples of positive weight, "
-                f"got {len(rows)} sample{'s' * (len(rows) != 1)}"
-            )
-        return X, y, weight, rows
-
-    def _check_validation(self, X, y, sample_weight):
-        if X is None and y is None:
-            if sample_weight is not None:
-                raise ValueError("sample_weight_val was given without X_val and y_val")
-            return None
-        if X is None or y is None:
-            missing = "X_val" if X is None else "y_val"
-            raise ValueError(f"X_val and y_val belong together, got {missing}=None")
-        X, y, weight, rows = self._check_training(
-            X, y, sample_weight, reset=False, min_samples=self._min_validation_samples
-        )
-        self._learn_targets(y[rows], reset=False)
-        return X, y, weight, rows
-
-    def _check_X(self, X):
-        check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._shape_samples(X, reset=False)
-
     def _validate(self, *arrays, **checks):
         # float64 first: lists and arrays then give the same bits.
         dtype = [np.float64, np.float32]
         with config_context(array_api_dispatch=False):  # tensors become arrays
             return validate_data(self, *map(on_host, arrays), dtype=dtype, allow_nd=True, **checks)
 
-    def _shape_samples(self, X, *, reset):
-        """X with ``input_shape`` applied; the shape of a sample is learnt or compared."""
-        if self.input_shape is not None:
-            X = reshape_rows(X, self.input_shape)
-        if X.ndim > 4 or X.size == 0:
-            raise ValueError(
-                "expected X of shape (n_samples, n_features), (n_samples, n_channels, length) or "
-                f"(n_samples, n_channels, height, width), without empty axes, got {X.shape}"
-            )
-        if reset:
-            self.input_shape_ = X.shape[1:]
-        elif X.shape[1:] != self.input_shape_:
-            raise ValueError(
-                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
-                f"samples of shape {self.input_shape_}, as in fit"
-            )
-        return X
-
-    def _check_kind(self, *, table):
-        check_augmentation(self.augment, table=table)
-        if table and self.normalize == "sample":
-            raise ValueError(
-                "normalize='sample' needs series or images: in a table the one value that a "
-                "sample has in a column has no variance"
-            )
-
-    # --- weights, scaling, splits ----------------------------------------------------------------
-
-    def _weigh(self, y, weight, rows, *, mean_one=True):
-        """Weights as float32, class weights included, and the rows where they are positive."""
-        class_weight = self._class_weights(y[rows])
-        if class_weight is not None:
-            weight = np.ones(len(y)) if weight is None else weight.copy()
-            weight[rows] *= class_weight
-            rows = rows[weight[rows] > 0]
-        if weight is None:
-            return None, rows
-        if not len(rows):
-            raise ValueError("class_weight gives every sample weight zero")
-        return (weight / (weight[rows].mean() if mean_one else 1.0)).astype(np.float32), rows
-
-    def _class_weights(self, y):
-        """Weight of every sample by its class, or None; regression has none."""
-
-    def _learn_scaling(self, X, y, weight, rows):
-        weight = None if weight is None else weight[rows]
-        self._input_scaler = InputScaler(self.normalize).fit(X, weight, rows)
-
-    def _hold_out(self, y, rows, groups, seed):
-        """Rows to train on and rows to validate with."""
-        if groups is not None:
-            groups = np.asarray(groups)[rows]
-        kept, held_out = self._random_split(self._strata(y[rows]), groups, seed)
-        if len(kept) < 2 or len(held_out) < self._min_validation_samples:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} splits {len(rows)} samples into "
-                f"{len(kept)} to train on, at least 2 expected, and {len(held_out)} to validate "
-                f"with, at least {self._min_validation_samples} expected"
-            )
-        return rows[kept], rows[held_out]
-
-    def _random_split(self, classes, groups, seed):
-        """Positions kept and held out, stratified by class as far as whole groups allow."""
-        classes = np.unique(classes, return_inverse=True)[1]
-        if groups is None:
-            stratify = classes if classes.any() else None
-            positions = np.arange(len(classes))
-            fraction = self.validation_fraction
-            return train_test_split(
-                positions, test_size=fraction, stratify=stratify, random_state=seed
-            )
-        n_groups = len(np.unique(groups))
-        if n_groups < 2:
-            raise ValueError(f"early_stopping needs at least 2 groups, got {n_groups}")
-        draws = GroupShuffleSplit(50, test_size=self.validation_fraction, random_state=seed)
-        counts = np.bincount(classes)
-
-        def distance(split):
-            shares = np.bincount(classes[split[1]], minlength=len(counts)) / counts
-            return np.abs(shares - self.validation_fraction).sum()
-
-        return min(draws.split(classes, groups=groups), key=distance)
-
-    def _sample_set(self, X, y, weight, rows, *, mean_one=True):
-        y = self._encode_targets(y[rows])
-        if weight is not None:
-            weight = weight[rows] / (weight[rows].mean() if mean_one else 1.0)
-        device = resolve_device(self._settings["device"])
-        return SampleSet(X, rows, y, weight, self._input_scaler, device)
-
-    # --- the net ---------------------------------------------------------------------------------
-
     def _draw_seed(self):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-
-    def _architecture_asked_for(self):
-        """Arguments of the network for the data and parameters at hand."""
-        kernel_size, stride = default_stem(self.input_shape_)
-        return {
-            "n_channels": self.input_shape_[0],
-            "n_outputs": self._n_outputs,
-            "depth": self.depth,
-            "width": self.width,
-            "threshold_mode": self.threshold_mode,
-            "kernel_size": self.kernel_size,
-            "stem_kernel_size": self.stem_kernel_size or kernel_size,
-            "stem_stride": self.stem_stride or stride,
-            "dropout": self.dropout,
-            "dim": len(self.input_shape_) - 1,
-        }
 
     def _new_net(self, seed):
         self._architecture = self._architecture_asked_for()
@@ -395,30 +148,9 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
         return self._make_net()
 
     def _settings_asked_for(self, seed):
-        names = (
-            "optimizer",
-            "lr",
-            "lr_schedule",
-            "weight_decay",
-            "batch_size",
-            "max_epochs",
-            "augment",
-            "normalize",
-            "precision",
-            "compile",
-        )
-        values = {name: getattr(self, name) for name in names}
+        names = Settings.__dataclass_fields__.keys() - {"seed", "device"}
+        values = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return Settings(seed=seed, device=str(resolve_device(self.device)), **values)
-
-    def _make_net(self):
-        return make_network(
-            Settings(**self._settings),
-            lambda: DRSN(**self._architecture),
-            self._criterion(),
-            self._score,
-            callbacks=self.callbacks,
-            verbose=self.verbose,
-        )
 
     def _continued_net(self):
         """Net of today's parameters with the weights and optimizer state of the last fit."""
@@ -437,35 +169,6 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
             return self.net_
         set_state(net, state)
         return net
-
-    def _outputs(self, X, method=None):
-        X = self._check_X(X)
-        outputs = self.net_.predict_blocks(X, self._input_scaler, method=method)
-        if not np.isfinite(outputs).all():
-            row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
-            raise ValueError(
-                f"the network's output for sample {row} is not finite: X holds values far beyond "
-                f"those seen in fit, up to {np.abs(X[row]).max():.3g}"
-            )
-        return outputs.astype(np.float64)
-
-    def embed(self, X):
-        """Features that the network's head sees: the pooled output of the last unit.
-
-        Parameters
-        ----------
-        X : array-like
-            Samples of the shape seen in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features_out)
-            float64; the width doubles per stage, so ``4 * width`` from depth 3 on (``width`` for
-            tables).
-        """
-        return in_kind_of(X, self._outputs(X, method="features"))
-
-    # --- state -----------------------------------------------------------------------------------
 
     def __getstate__(self):
         """Parameters, NumPy arrays and plain configuration; the net is rebuilt from them."""
@@ -497,11 +200,6 @@ class BaseDRSN(CallbackSupportMixin, BaseEstimator):
                 stacklevel=2,
             )
             return "cpu"
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
 
 
 def _best_epoch(history):

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from sklearn_drsn.estimators._base import BaseDRSN
+from sklearn_drsn.estimators._drsn import BaseDRSN
 from sklearn_drsn.estimators._samples import in_kind_of
 
 __all__ = ["DRSNClassifier"]

@@ -8,7 +8,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_drsn.estimators._base import BaseDRSN
+from sklearn_drsn.estimators._drsn import BaseDRSN
 from sklearn_drsn.estimators._samples import in_kind_of
 from sklearn_drsn.estimators._scaling import TargetScaler
 
