@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-__all__ = ["add_noise"]
+__all__ = ["add_noise", "add_recorded_noise"]
 
 Array = NDArray[np.floating[Any]]
 RandomState = int | np.random.Generator | np.random.RandomState | None
@@ -115,6 +115,82 @@ def add_noise(
     return noisy.astype(signal.dtype, copy=False)
 
 
+def add_recorded_noise(
+    X: ArrayLike,
+    noise: ArrayLike,
+    *,
+    snr_db: ArrayLike,
+    random_state: RandomState = None,
+) -> Array:
+    r"""Return a copy of `X` with stretches of recorded noise at a signal-to-noise ratio.
+
+    Each channel of each sample receives a stretch of its own, at a random place of a random
+    recording. The stretches of a sample are then scaled together::
+
+        snr_db = 10 log10(P_signal / P_noise)
+
+    Power is the mean square over the sample, the means included, as in :func:`add_noise`. Other
+    than there, the ratio is met *exactly* in each sample: how strong the noise is where a stretch
+    happened to be cut out does not matter.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, length) or (n_samples, n_channels, length)
+        Clean signals.
+    noise : array-like of shape (n_values,) or (n_recordings, n_values)
+        Recordings at the sampling rate of `X`, at least as long as a signal; their unit does not
+        matter. Cut off a part for testing *in time* before you train, as
+        :func:`~sklearn_drsn.datasets.load_nstdb` does: stretches of one recording overlap.
+    snr_db : float or array-like of shape (n_samples,)
+        Signal-to-noise ratio in decibels, one for all or one for each sample; `inf` adds nothing.
+        A signal of zero power has no such ratio, it comes back unchanged.
+    random_state : int, Generator, RandomState or None, default=None
+        Seed of the places. None draws fresh entropy; NumPy's global generator is never used.
+
+    Returns
+    -------
+    X_noisy : ndarray of the shape of X
+        float32 and float64 are kept, any other dtype becomes float64.
+
+    Raises
+    ------
+    ValueError
+        If `X` has other than two or three dimensions, `noise` other than one or two, a recording is
+        shorter than a signal, a value is NaN or infinite, a level is NaN, -inf or of the wrong
+        shape, or the stretches of a sample are zero throughout.
+
+    Notes
+    -----
+    The warning of :func:`add_noise` holds: the level of the noise tells the gain of the sample.
+    Scale each sample afterwards.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_drsn.noise import add_recorded_noise
+    >>> X = np.sin(np.arange(512) / 10) * np.ones((20, 1))
+    >>> recording = np.cumsum(np.random.default_rng(0).standard_normal(10_000))
+    >>> train, test = np.split(recording, 2)
+    >>> X_noisy = add_recorded_noise(X, train, snr_db=6.0, random_state=0)
+    >>> noise_power = np.mean((X_noisy - X) ** 2, axis=1)
+    >>> np.unique(np.round(10 * np.log10(np.mean(X**2, axis=1) / noise_power), 6))
+    array([6.])
+    """
+    signal: Array = check_array(X, dtype=[np.float64, np.float32], allow_nd=True, input_name="X")
+    recordings = _check_recordings(noise, signal)
+    power = _power_from_snr(signal, np.asarray(snr_db, dtype=np.float64), "sample")
+    stretches = _draw_stretches(recordings, signal.shape, check_generator(random_state))
+    drawn = _mean_square(stretches, _sample_axes(stretches))
+    is_silent = (drawn == 0) & (power > 0)
+    if is_silent.any():
+        raise ValueError(
+            "expected noise that is not zero throughout any stretch as long as a signal, got such "
+            f"a stretch for sample {int(np.argmax(is_silent))}"
+        )
+    gain = np.sqrt(np.divide(power, drawn, out=np.zeros_like(drawn), where=drawn > 0))
+    return (signal + gain * stretches).astype(signal.dtype, copy=False)
+
+
 def check_generator(random_state: RandomState) -> np.random.Generator:
     """Return a generator: the one given, or a new one seeded by an int, a RandomState or None."""
     if isinstance(random_state, np.random.RandomState):
@@ -206,6 +282,29 @@ def _impulse_share(peak: Array, mean_square: Array, power: Array) -> Array:
             f"raise snr_db by {10 * np.log10(share.flat[worst]):.2f} dB or lower sigma"
         )
     return share
+
+
+def _check_recordings(noise: ArrayLike, X: Array) -> Array:
+    """Recordings of shape (n_recordings, n_values)."""
+    if X.ndim > 3:
+        raise ValueError(f"expected X of 2 or 3 dimensions, got {X.shape=}")
+    recordings: Array = np.atleast_2d(
+        check_array(noise, dtype=np.float64, ensure_2d=False, input_name="noise")
+    )
+    if recordings.shape[1] < X.shape[-1]:
+        raise ValueError(
+            f"expected recordings of at least {X.shape[-1]} values, as long as a signal, got "
+            f"noise of shape {recordings.shape}"
+        )
+    return recordings
+
+
+def _draw_stretches(recordings: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Cut a stretch for each channel of each sample out of any recording."""
+    n_recordings, n_values = recordings.shape
+    row = rng.integers(n_recordings, size=(*shape[:-1], 1))
+    start = rng.integers(n_values - shape[-1] + 1, size=(*shape[:-1], 1))
+    return recordings[row, start + np.arange(shape[-1])]
 
 
 def _mean_square(X: Array, axes: tuple[int, ...] | None) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_drsn.noise import add_noise
+from sklearn_drsn.noise import add_noise, add_recorded_noise
 
 KINDS = ("gaussian", "laplacian", "pink", "impulse")
 # Pink noise keeps much of its power in a few low frequencies, so that single samples scatter.
@@ -248,3 +248,82 @@ def test_refuses_arguments(arguments, message):
 def test_refuses_data(X, message):
     with pytest.raises(ValueError, match=message):
         add_noise(X, snr_db=0.0)
+
+
+RECORDING = np.cumsum(np.random.default_rng(0).standard_normal((2, 5000)), axis=1)
+
+
+class TestRecordedNoise:
+    @pytest.mark.parametrize("shape", [(20, 300), (20, 3, 300)])
+    def test_ratio_is_met_in_each_sample(self, shape):
+        X = make_samples(shape)
+        levels = np.linspace(-10, 10, 20)
+        noisy = add_recorded_noise(X, RECORDING, snr_db=levels, random_state=0)
+        np.testing.assert_allclose(snr(X, noisy), levels, atol=1e-9)
+
+    def test_stretches_come_from_anywhere_in_any_recording(self):
+        ramps = np.stack([np.arange(1, 1001), -np.arange(1, 1001)]).astype(float)
+        X = np.ones((2000, 2, 10))
+        noise = add_recorded_noise(X, ramps, snr_db=0.0, random_state=0) - X
+        slope = noise[..., 1] - noise[..., 0]
+        start = np.round(noise[..., 0] / slope).astype(int)
+        np.testing.assert_allclose(np.diff(noise, axis=-1), slope[..., None] + np.zeros(9))
+        assert (start.min(), start.max()) == (1, 991)
+        assert len(np.unique(start)) > 950
+        sign = np.sign(slope)
+        assert abs(sign.mean()) < 0.05
+        assert abs(np.mean(sign[:, 0] * sign[:, 1])) < 0.1
+
+    def test_channels_of_a_sample_share_a_scale(self):
+        two = np.stack([np.ones(50), np.full(50, 3.0)])
+        noise = add_recorded_noise(np.zeros((9, 2, 5)) + 1, two, snr_db=0.0, random_state=0) - 1
+        ratios = np.unique(np.round(noise[:, 0] / noise[:, 1], 6))
+        assert set(ratios) <= {0.333333, 1.0, 3.0}
+        assert len(ratios) > 1
+
+    def test_only_the_given_part_is_used(self):
+        part = np.where(np.arange(1000) < 500, 1.0, np.nan)
+        noisy = add_recorded_noise(np.ones((50, 20)), part[:500], snr_db=0.0)
+        np.testing.assert_allclose(noisy, 2.0)
+
+    def test_recording_as_long_as_a_signal(self):
+        noisy = add_recorded_noise(np.zeros((1, 5)) + 2, np.arange(5.0), snr_db=0.0)
+        np.testing.assert_allclose(noisy[0], 2 + np.arange(5) * 2 / np.sqrt(6))
+
+    def test_nothing_is_added(self):
+        X = make_samples((3, 100))
+        np.testing.assert_array_equal(add_recorded_noise(X, RECORDING, snr_db=np.inf), X)
+        X[1] = 0.0
+        noisy = add_recorded_noise(X, RECORDING, snr_db=0.0)
+        np.testing.assert_array_equal(noisy[1], 0.0)
+        assert np.all(noisy[0] != X[0])
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+    def test_dtype_seed_and_copy(self, dtype):
+        X = (100 * make_samples((3, 100))).astype(dtype)
+        before = X.copy()
+        first, again = (add_recorded_noise(X, RECORDING, snr_db=3.0, random_state=5) for _ in "ab")
+        assert first.dtype == (np.float32 if dtype == np.float32 else np.float64)
+        np.testing.assert_array_equal(first, again)
+        np.testing.assert_array_equal(X, before)
+        assert not np.allclose(first, add_recorded_noise(X, RECORDING, snr_db=3.0, random_state=6))
+
+    @pytest.mark.parametrize(
+        ("parameters", "message"),
+        [
+            ({"X": np.ones((2, 1, 4, 4))}, r"2 or 3 dimensions, got X\.shape=\(2, 1, 4, 4\)"),
+            ({"X": np.ones(5)}, "2D array"),
+            ({"X": np.ones((2, 5001))}, r"at least 5001 values.*shape \(2, 5000\)"),
+            ({"X": np.full((2, 5), np.nan)}, "X contains NaN"),
+            ({"noise": np.full(9, np.nan)}, "noise contains NaN"),
+            ({"noise": np.ones((2, 2, 9))}, "dim"),
+            ({"noise": np.zeros(9)}, "zero throughout.*for sample 0"),
+            ({"snr_db": np.nan}, "not NaN"),
+            ({"snr_db": [1.0, 2.0, 3.0]}, r"shape \(\) or \(2,\), got snr_db\.shape=\(3,\)"),
+        ],
+    )
+    def test_refuses(self, parameters, message):
+        with pytest.raises(ValueError, match=message):
+            add_recorded_noise(
+                **{"X": np.ones((2, 5)), "noise": RECORDING, "snr_db": 0.0, **parameters}
+            )

@@ -1,6 +1,8 @@
 """Simulated data (`make_*`) and readers of published recordings (`load_*`)."""
 
-from sklearn_drsn.datasets._real import load_cwru
+from sklearn_drsn.datasets._donoho import make_donoho_signals
+from sklearn_drsn.datasets._ecg import make_ecg_beats
+from sklearn_drsn.datasets._real import load_cwru, load_mitbih, load_nstdb
 from sklearn_drsn.datasets._synthetic import (
     FAULT_CLASSES,
     bearing_frequencies,
@@ -13,7 +15,11 @@ __all__ = [
     "FAULT_CLASSES",
     "bearing_frequencies",
     "load_cwru",
+    "load_mitbih",
+    "load_nstdb",
     "make_digit_canvas",
+    "make_donoho_signals",
+    "make_ecg_beats",
     "make_fault_signals",
     "sliding_windows",
 ]
