@@ -121,7 +121,7 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 f"{np.mean(losses[-2 * tenth : -tenth]):.3g} a tenth of the epochs before. "
                 "Increase max_epochs or lr.",
                 ConvergenceWarning,
-                stacklevel=6,  # the caller of fit: past this, its caller, the context, fit, a wrapper
+                stacklevel=6,  # the caller of fit, past this, _fitting, its context, fit, a wrapper
             )
 
     def _check_parameters(self):

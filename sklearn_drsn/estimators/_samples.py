@@ -10,6 +10,7 @@ from sklearn import get_config
 __all__ = [
     "SampleSet",
     "batch_slices",
+    "check_finite",
     "default_stem",
     "in_kind_of",
     "on_host",
@@ -44,6 +45,15 @@ def resolve_device(name):
 def on_host(array):
     """Tensors as NumPy arrays, from whatever device; anything else as it is."""
     return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
+
+
+def check_finite(X, problem):
+    """ValueError that names the first sample of X with NaN or infinity."""
+    if np.isfinite(X.sum(dtype=np.float64)):  # one pass without a copy
+        return
+    finite = np.isfinite(X).all(axis=tuple(range(1, X.ndim)))
+    if not finite.all():
+        raise ValueError(f"{problem} in sample {int(np.argmin(finite))}")
 
 
 def in_kind_of(X, result):
@@ -102,6 +112,10 @@ class SampleSet(torch.utils.data.Dataset):
 
     def __len__(self):
         return len(self.rows)
+
+    def order(self, generator):
+        """Sample numbers in the order of an epoch."""
+        return torch.randperm(len(self), generator=generator).numpy()
 
     def __getitem__(self, index):
         """Batch ``(X, (y, weight))`` of an array of sample numbers."""

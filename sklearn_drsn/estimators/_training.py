@@ -59,10 +59,10 @@ class Settings:
     weight_decay: float
     batch_size: int
     max_epochs: int
-    augment: Any
-    normalize: str | None
     precision: str
     compile: bool
+    augment: Any = None
+    normalize: str | None = None
 
 
 # --- the net -------------------------------------------------------------------------------------
@@ -101,6 +101,8 @@ class Network(NeuralNet):
     score : callable
         ``score(y, outputs, sample_weight)`` of the validation set, greater is better.
     """
+
+    criterion_options = {"reduction": "none"}
 
     def __init__(self, *args, settings, score, **kwargs):
         super().__init__(*args, **kwargs)
@@ -185,7 +187,7 @@ class Network(NeuralNet):
         set_dropout_generator(self.module_, generators["dropout"])
         # One row has no variance for batch norm to learn from.
         self.module_.train(len(samples) > 1)
-        order = torch.randperm(len(samples), generator=generators["order"]).numpy()
+        order = samples.order(generators["order"])
         slices = batch_slices(len(samples), self.batch_size)
         total = torch.zeros((), device=device)
         for step, rows in enumerate(slices):
@@ -194,7 +196,7 @@ class Network(NeuralNet):
             X = apply_augmentation(self.settings.augment, X, generators["augment"])
             self.notify("on_batch_begin", batch=(X, y), training=True)
             result = step_fn((X, y))
-            total += result["loss"].detach() * len(X)
+            total += result["loss"].detach() * (rows.stop - rows.start)
             self.notify("on_batch_end", batch=(X, y), training=True, **result)
         self._record_training(float(total) / len(samples))
 
@@ -218,6 +220,9 @@ class Network(NeuralNet):
         y, weight = samples.y.cpu(), None if samples.weight is None else samples.weight.cpu()
         loss = self.get_loss(torch.from_numpy(outputs), (y, weight))
         score = self.score(y.numpy(), outputs, None if weight is None else weight.numpy())
+        self._record_validation(loss, score)
+
+    def _record_validation(self, loss, score):
         self.history.record("valid_loss", float(loss))
         self.history.record("valid_score", float(score))
         # What skorch's Checkpoint looks for.
@@ -260,17 +265,19 @@ def is_skorch_callback(callback):
     )
 
 
-def make_network(settings, make_module, criterion, score, *, callbacks=None, verbose=0):
+def make_network(
+    settings, make_module, criterion, score, *, kind=Network, callbacks=None, verbose=0
+):
     """Net over a new module whose weights are drawn from the seed."""
     with torch.device("meta"):  # draws nothing from the global generator
         module = make_module()
     empty = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in module.state_dict().items()}
     module.load_state_dict(empty, assign=True)  # to_empty would import half of torch
     module.reset_parameters(make_generator(settings.seed, "weights"))
-    net = Network(
+    net = kind(
         module,
         criterion=criterion,
-        criterion__reduction="none",
+        **{f"criterion__{name}": value for name, value in kind.criterion_options.items()},
         lr=settings.lr,
         max_epochs=settings.max_epochs,
         batch_size=settings.batch_size,

@@ -1,0 +1,141 @@
+"""What a denoiser is taught with: patches prepared for each kind of supervision."""
+
+import numpy as np
+
+from sklearn_drsn.losses import GeometricError, MaskedError, SteinRisk
+from sklearn_drsn.noise import add_noise, add_recorded_noise
+from sklearn_drsn.wavelets import estimate_noise
+
+__all__ = [
+    "CRITERIA",
+    "PatchScaler",
+    "hide",
+    "noise_levels",
+    "prepare_hidden",
+    "prepare_pairs",
+    "prepare_probes",
+    "prepare_synthetic",
+    "relative_noise",
+    "standardise",
+]
+
+CRITERIA = {
+    "clean": GeometricError,
+    "synthetic": GeometricError,
+    "sure": SteinRisk,
+    "blind_spot": MaskedError,
+}
+_LARGEST_OFFSET = 5.0  # in standard deviations of the patch
+_QUIETEST_DB = 35.0  # by how much the noise of a patch may be turned down
+_QUIET_SHARE = 0.5
+
+
+class PatchScaler:
+    """Give patches unit variance per channel, and as offset what tells them from the training set.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_channels, ...)
+        Training set, whose mean per channel is where offsets begin.
+    """
+
+    def __init__(self, X):
+        axes = (0, *range(2, X.ndim))
+        self.centre = X.mean(axes, keepdims=True, dtype=np.float64)
+
+    def __call__(self, x):
+        """Scaled patches, and their ``base`` and ``std``: ``x = base + std * scaled``.
+
+        Offsets are cut off, so that a baseline never seen before does no harm.
+        """
+        x, mean, std = standardise(x)
+        offset = np.clip((mean - self.centre) / std, -_LARGEST_OFFSET, _LARGEST_OFFSET)
+        return x + offset, mean - std * offset, std
+
+
+def standardise(x):
+    """Patches of zero mean and unit variance per channel, in float64; their mean and deviation.
+
+    Constant ones become zero, with a deviation of one.
+    """
+    axes = tuple(range(2, x.ndim))
+    mean = x.mean(axes, keepdims=True, dtype=np.float64)
+    x = x - mean
+    std = np.sqrt(np.square(x).mean(axes, keepdims=True))
+    std[std == 0] = 1.0
+    return x / std, mean, std
+
+
+def prepare_pairs(scale, rng, noisy, clean):
+    """Noisy and clean patches, the noise of half of them turned down.
+
+    What a network has never seen clean it spoils.
+    """
+    quieter = rng.random(len(noisy)) < _QUIET_SHARE
+    loss_db = np.where(quieter, rng.uniform(0, _QUIETEST_DB, len(noisy)), 0.0)
+    share = 10 ** (-loss_db / 20).reshape(-1, *[1] * (noisy.ndim - 1))
+    noisy, base, std = scale(clean + share * (noisy - clean))
+    return noisy, ((clean - base) / std,)
+
+
+def prepare_synthetic(scale, rng, clean, _, *, noise, snr_db):
+    """Pairs of clean patches and of what drawn noise makes of them."""
+    signal, _, std = standardise(clean)
+    level = rng.uniform(*snr_db, len(clean))
+    if isinstance(noise, np.ndarray):
+        noisy = add_recorded_noise(signal, noise, snr_db=level, random_state=rng)
+    else:
+        kinds = [noise] if isinstance(noise, str) else noise
+        noisy = add_noise(signal, kinds[rng.integers(len(kinds))], snr_db=level, random_state=rng)
+    return prepare_pairs(scale, rng, clean + std * (noisy - signal), clean)
+
+
+def prepare_probes(scale, rng, noisy, sigma):
+    """Noisy patches and, stacked below, slightly shifted ones, as :class:`SteinRisk` needs them."""
+    noisy, _, std = scale(noisy)
+    sigma = sigma[(..., *[slice(1)] * (noisy.ndim - 2))] / std
+    probe = rng.choice([-1.0, 1.0], noisy.shape)
+    return np.concatenate([noisy, noisy + SteinRisk().step * probe]), (noisy, sigma, probe)
+
+
+def prepare_hidden(scale, rng, noisy, _):
+    """Noisy patches in which every few values are hidden, at a random offset."""
+    noisy = scale(noisy)[0]
+    masks = list(hide(noisy))
+    masked, hidden = masks[rng.integers(len(masks))]
+    return masked, (noisy, np.broadcast_to(hidden, noisy.shape))
+
+
+def hide(x):
+    """Copies of patches in each of which other values give way to the mean of their neighbours.
+
+    Every value is hidden once, over all copies: every fourth of a series, every fifth of an image
+    along a diagonal lattice, so that the neighbours along every axis are never hidden themselves.
+    """
+    axes = range(2, x.ndim)
+    period = 4 if x.ndim == 3 else 5
+    indices = np.indices(x.shape[2:])
+    place = sum(stride * index for stride, index in enumerate(indices, 1)) % period
+    padded = np.pad(x, [(0, 0), (0, 0)] + [(1, 1)] * len(axes), mode="reflect")
+    inner = [slice(None)] * 2 + [slice(1, -1)] * len(axes)
+    neighbours = np.zeros_like(x)
+    for axis in axes:
+        for side in (slice(None, -2), slice(2, None)):
+            neighbours += padded[tuple(side if i == axis else s for i, s in enumerate(inner))]
+    neighbours /= 2 * len(axes)
+    for offset in np.unique(place):
+        hidden = place == offset
+        yield np.where(hidden, neighbours, x), hidden
+
+
+def noise_levels(x):
+    """Standard deviation of white noise in every sample and channel, of shape ``(n, C)``."""
+    if x.ndim == 4 and x.shape[2] > 1:  # differences of rows leave little of an image
+        x = np.diff(x, axis=2) / np.sqrt(2.0)
+    levels = estimate_noise(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
+    return np.median(levels.reshape(*x.shape[:2], -1), axis=2)
+
+
+def relative_noise(standardised):
+    """Loudest channel's share of noise in the standard deviation of every sample."""
+    return noise_levels(standardised).max(axis=1)

@@ -1,0 +1,167 @@
+"""Networks from signals to signals: random patches to train on, overlapping tiles to predict."""
+
+import itertools
+
+import numpy as np
+import torch
+
+from sklearn_drsn.estimators._samples import batch_slices
+from sklearn_drsn.estimators._training import Network, make_generator
+
+__all__ = ["PatchNetwork", "PatchSet", "cut", "map_tiles", "values_per_block"]
+
+values_per_block = 2**15  # of a forward pass at prediction
+
+
+class PatchSet(torch.utils.data.Dataset):
+    """Windows of series or patches of images at random places, other ones in every epoch.
+
+    Parameters
+    ----------
+    inputs : sequence of ndarray of shape (n_channels, ...)
+        A stack, or a list of images of different sizes.
+    targets : sequence of ndarray or None
+        What belongs to them, ``scale`` times as large.
+    size : tuple of int
+        Of a patch of the inputs.
+    n_patches : int
+        In an epoch; a sample has its share of them by its size.
+    prepare : callable
+        ``prepare(rng, inputs, targets)`` makes of the patches of a batch what the network is
+        given, and a tuple of what its loss is given besides the output.
+    device : torch.device
+    scale : int, default=1
+    """
+
+    def __init__(self, inputs, targets, size, n_patches, prepare, device, scale=1):
+        self.inputs, self.targets, self.size = inputs, targets, size
+        self.n_patches, self.prepare, self.device, self.scale = n_patches, prepare, device, scale
+        self.shares = np.cumsum([sample[0].size for sample in inputs], dtype=np.float64)
+        self.shares /= self.shares[-1]
+
+    def __len__(self):
+        return self.n_patches
+
+    def order(self, generator):
+        """Places of an epoch: rows of a seed, the number of a sample, where its patch begins."""
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        points = (np.arange(self.n_patches) + rng.random()) / self.n_patches
+        samples = rng.permutation(np.searchsorted(self.shares, points))
+        room = [np.subtract(self.inputs[sample].shape[1:], self.size) for sample in samples]
+        starts = rng.integers(0, room, endpoint=True)
+        return np.column_stack([rng.integers(2**62, size=len(samples)), samples, starts])
+
+    def __getitem__(self, places):
+        """Batch ``(X, extras)``: tensors for the network and for its loss."""
+        inputs = [cut(self.inputs[i], start, self.size) for _, i, *start in places]
+        targets = None
+        if self.targets is not None:
+            size, scale = np.multiply(self.size, self.scale), self.scale
+            targets = [
+                cut(self.targets[i], np.multiply(start, scale), size) for _, i, *start in places
+            ]
+            targets = np.stack(targets)
+        X, extras = self.prepare(np.random.default_rng(places[0, 0]), np.stack(inputs), targets)
+        return self._tensor(X), tuple(map(self._tensor, extras))
+
+    def _tensor(self, array):
+        if array.dtype.kind == "f":
+            array = array.astype(np.float32, copy=False)
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def cut(sample, start, size):
+    """The part of ``(n_channels, ...)`` that begins at ``start`` and has ``size``."""
+    ends = zip(start, size, strict=True)
+    return sample[(slice(None), *(slice(first, first + length) for first, length in ends))]
+
+
+class PatchNetwork(Network):
+    """Net whose loss is given the output and the extras of a :class:`PatchSet`."""
+
+    criterion_options = {}
+
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Loss of a batch."""
+        return self.criterion_(y_pred, *y_true)
+
+    @torch.no_grad()
+    def _validate(self, samples):
+        """Score the same patches after every epoch."""
+        self.module_.eval()
+        places = samples.order(make_generator(self.settings.seed, "validation"))
+        losses, scores, sizes = [], [], []
+        for rows in batch_slices(len(samples), self.batch_size):
+            X, extras = samples[places[rows]]
+            output = self.infer(X)
+            losses.append(float(self.criterion_(output, *extras)))
+            scores.append(self.score(output, *extras) if self.score else -losses[-1])
+            sizes.append(rows.stop - rows.start)
+        self._record_validation(
+            np.average(losses, weights=sizes), np.average(scores, weights=sizes)
+        )
+
+    @torch.no_grad()
+    def run_block(self, block):
+        """Output of the network for an array of samples, as an array."""
+        return self.infer(torch.from_numpy(block).to(self.device)).cpu().numpy()
+
+
+def map_tiles(function, X, tile, *, overlap, scale=1):
+    """Apply a function of blocks of tiles to samples of any size and put its results together.
+
+    Every block has the same number of tiles, a function of their size alone, the last one filled
+    up with zeros. Where tiles overlap, their results fade into one another.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(block)`` maps ``(n, n_channels, ...)`` to float64 of ``scale`` times the size.
+    X : ndarray of shape (n_samples, n_channels, ...)
+    tile : tuple of int
+        Size of a tile; an axis of X that is shorter is taken whole.
+    overlap : int
+        Least number of values that neighbouring tiles share along an axis.
+    scale : int, default=1
+
+    Returns
+    -------
+    ndarray of float64, ``scale`` times as large as X
+    """
+    sizes = X.shape[2:]
+    tile = tuple(min(one, size) for one, size in zip(tile, sizes, strict=True))
+    starts = list(itertools.product(*map(_tile_starts, sizes, tile, [overlap] * len(tile))))
+    places = [(row, start) for row in range(len(X)) for start in starts]
+    result = np.zeros((*X.shape[:2], *(scale * size for size in sizes)))
+    fade = _fade([scale * size for size in tile], scale * overlap) if len(starts) > 1 else 1.0
+    size = tuple(scale * length for length in tile)
+    n_tiles = max(1, values_per_block // int(np.prod(tile)))
+    for first in range(0, len(places), n_tiles):
+        chosen = places[first : first + n_tiles]
+        block = np.zeros((n_tiles, X.shape[1], *tile), X.dtype)
+        for i, (row, start) in enumerate(chosen):
+            block[i] = cut(X[row], start, tile)
+        for (row, start), output in zip(chosen, function(block), strict=False):
+            cut(result[row], np.multiply(start, scale), size)[...] += fade * output
+    if len(starts) > 1:
+        total = np.zeros((1, *result.shape[2:]))
+        for start in starts:
+            cut(total, np.multiply(start, scale), size)[...] += fade
+        result /= total
+    return result
+
+
+def _tile_starts(size, tile, overlap):
+    """Evenly spread places of as few tiles as cover the axis."""
+    n_steps = -(-(size - tile) // max(1, tile - overlap))
+    return np.linspace(0, size - tile, n_steps + 1).round().astype(int)
+
+
+def _fade(tile, overlap):
+    """Weights of a tile that fall towards its ends, of shape ``(1, *tile)``."""
+    weight = np.ones((1,) * (1 + len(tile)))
+    for axis, size in enumerate(tile, 1):
+        place = np.arange(size)
+        ramp = np.minimum(1, (1 + np.minimum(place, place[::-1])) / (overlap + 1))
+        weight = weight * ramp.reshape([-1 if i == axis else 1 for i in range(1 + len(tile))])
+    return weight
