@@ -102,9 +102,10 @@ class PatchNetwork(Network):
         )
 
     @torch.no_grad()
-    def run_block(self, block):
-        """Output of the network for an array of samples, as an array."""
-        return self.infer(torch.from_numpy(block).to(self.device)).cpu().numpy()
+    def run_block(self, block, module=None):
+        """Output of the network, or of a module in its place, for an array, as an array."""
+        block = torch.from_numpy(block).to(self.device)
+        return self.infer(block, module=module).cpu().numpy()
 
 
 def map_tiles(function, X, tile, *, overlap, scale=1):

@@ -145,11 +145,11 @@ class Network(NeuralNet):
         """Hand the samples to ``run_single_epoch``, which slices them itself."""
         return dataset
 
-    def infer(self, x, **fit_params):
-        """Outputs as float32, computed in the precision asked for."""
+    def infer(self, x, *, module=None, **fit_params):
+        """Outputs of the net's module, or of another, as float32, in the precision asked for."""
         low = self.settings.precision == "bfloat16"
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=low):
-            return self.forward_(x).float()
+            return (module or self.forward_)(x).float()
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Weighted mean of the losses of a batch."""
@@ -289,6 +289,7 @@ def make_network(
         score=score,
     )
     net.initialize()
+    net.first_epoch_ = 0
     net.module_.eval()
     return net
 

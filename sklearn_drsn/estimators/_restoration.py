@@ -1,0 +1,266 @@
+"""What the restorers of images share: fitting on patches, restoring in tiles, scores."""
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+from sklearn.callback import with_callbacks
+from sklearn.model_selection import train_test_split
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_drsn.estimators._base import BaseNetworkEstimator
+from sklearn_drsn.estimators._images import ImageLayout, rotate, rotations
+from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, map_tiles
+from sklearn_drsn.estimators._samples import resolve_device
+from sklearn_drsn.estimators._training import Settings, make_network
+from sklearn_drsn.metrics import psnr
+
+__all__ = ["BaseRestorer"]
+
+_FEWEST_PATCHES = 256  # of an epoch
+_LARGEST_OVERLAP = 64  # of tiles, in pixels: about what the deepest of the networks sees
+
+
+class BaseRestorer(BaseNetworkEstimator):
+    """Fit a network to pairs of degraded and clean images; a subclass says which degradation.
+
+    It provides ``_network``, ``_criterion``, ``_architecture_asked_for``, and ``_degrade(rng,
+    images)`` for a batch of patches ``(n, n_channels, height, width)`` or, where
+    ``_degrades_whole_images``, for one image of them.
+    """
+
+    _parameter_constraints = {
+        **BaseNetworkEstimator._parameter_constraints,
+        "channel_axis": [Integral, None],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "tile_size": [Interval(Integral, 8, None, closed="left")],
+        "self_ensemble": ["boolean"],
+    }
+    _degrades_whole_images = False
+    _bounds_of_degraded = (0.0, 1.0)
+    _scale = 1
+
+    @with_callbacks
+    def fit(self, X, y=None):
+        """Train the network from scratch, or further with `warm_start`.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_images, height, width), with a channel axis for colour, or list \
+                of images of different sizes
+            Values in [0, 1]. Degraded images if `y` is given, else clean ones, which the estimator
+            degrades by itself.
+        y : like X, default=None
+            Clean images.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If values lie outside of [0, 1], images are smaller than a patch, those of a pair do
+            not belong together, or a parameter is out of range; the message names the value.
+        """
+        with self._fitting(X, y) as train:
+            self._check_parameters()
+            goes_on = self.warm_start and hasattr(self, "net_")
+            degraded, clean = self._read_training(X, y)
+            if not goes_on:
+                self._n_channels = self._planes(clean[0]).shape[0]
+            elif self._planes(clean[0]).shape[0] != self._n_channels:
+                raise ValueError(f"expected images of {self._n_channels} channels, as in fit")
+            seed = self._settings["seed"] if goes_on else self._draw_seed()
+            net = self._continued_net() if goes_on else self._new_net(seed)
+            samples, validation = self._patch_sets(degraded, clean, seed)
+            patience = self.n_iter_no_change if self.early_stopping else None
+            train(net, samples, validation, patience=patience)
+        return self
+
+    def predict(self, X):
+        """Restored images.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_images, height, width) or (height, width), with a channel axis \
+                for colour, or list of images
+            Degraded images; a single one without the first axis.
+
+        Returns
+        -------
+        ndarray or list
+            In the form of `X`, in float64, values in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If values lie out of range or the images have other channels than those of `fit`.
+        """
+        check_is_fitted(self)
+        layout = ImageLayout(self.channel_axis)
+        images = layout.read(X, bounds=self._bounds_of_degraded, single=True)
+        return layout.write([self._restore(image) for image in images], X)
+
+    def score(self, X, y=None):
+        """Mean peak signal-to-noise ratio in decibels; greater is better.
+
+        Parameters
+        ----------
+        X : ndarray or list of images
+            Degraded images if `y` is given, else clean ones, which are degraded with a fixed seed.
+        y : like X, default=None
+            Clean images.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        layout = ImageLayout(self.channel_axis)
+        if y is None:
+            clean = layout.read(X)
+            rng = np.random.default_rng(0)
+            X = layout.write([self._degrade_image(rng, image) for image in clean], [])
+        else:
+            clean = layout.read(y, name="y")
+        restored = layout.read(self.predict(X), name="restored")
+        self._check_pairs(restored, clean, 1)
+        pairs = zip(clean, restored, strict=True)
+        ratios = [psnr(c[None], r[None], data_range=1.0)[0] for c, r in pairs]
+        return float(np.mean(ratios))
+
+    # --- training --------------------------------------------------------------------------------
+
+    def _read_training(self, X, y):
+        """Planes to learn from and to; the former are None where patches are degraded anew."""
+        layout = ImageLayout(self.channel_axis)
+        if y is not None:
+            degraded = layout.read(X, bounds=self._bounds_of_degraded)
+            clean = layout.read(y, name="y")
+            self._check_pairs(degraded, clean, self._scale)
+        else:
+            degraded, clean = None, layout.read(X)
+            if self._degrades_whole_images:
+                rng = np.random.default_rng(0)
+                degraded = [self._degrade_image(rng, image) for image in clean]
+        clean = [self._planes(image) for image in clean]
+        if degraded is not None:
+            degraded = [self._planes(image) for image in degraded]
+        smallest = min(min(image.shape[1:]) for image in (degraded or clean))
+        if smallest < self.patch_size:
+            raise ValueError(
+                f"images must be at least as large as a patch, patch_size={self.patch_size}, got "
+                f"one of {smallest} pixels"
+            )
+        return degraded, clean
+
+    def _check_pairs(self, degraded, clean, scale):
+        if len(degraded) != len(clean):
+            raise ValueError(f"got {len(degraded)} images and {len(clean)} clean ones")
+        for i, (x, y) in enumerate(zip(degraded, clean, strict=True)):
+            expected = (len(x), *(scale * size for size in x.shape[1:]))
+            if y.shape != expected:
+                raise ValueError(
+                    f"expected the clean image {i} to have shape {expected} (channels, height, "
+                    f"width), got {y.shape}"
+                )
+
+    def _planes(self, image):
+        """What of an image the network sees."""
+        return image
+
+    def _patch_sets(self, degraded, clean, seed):
+        if not self.early_stopping:
+            return self._patch_set(degraded, clean), None
+        if len(clean) < 2:
+            raise ValueError("early_stopping holds whole images out and needs at least 2, got 1")
+        parts = train_test_split(
+            np.arange(len(clean)), test_size=self.validation_fraction, random_state=seed
+        )
+
+        def take(images, part):
+            return None if images is None else [images[i] for i in part]
+
+        return [self._patch_set(take(degraded, part), take(clean, part)) for part in parts]
+
+    def _patch_set(self, degraded, clean):
+        size = (self.patch_size, self.patch_size)
+        inputs, targets = (clean, None) if degraded is None else (degraded, clean)
+        n_patches = sum(image[0].size for image in inputs) // (size[0] * size[1])
+        return PatchSet(
+            inputs,
+            targets,
+            size,
+            max(_FEWEST_PATCHES, n_patches),
+            partial(_prepare, self._degrade),
+            resolve_device(self._settings["device"]),
+            self._scale,
+        )
+
+    def _degrade_image(self, rng, image):
+        return self._degrade(rng, image[None])[0]
+
+    def _make_net(self):
+        return make_network(
+            Settings(**self._settings),
+            lambda: self._network(**self._architecture),
+            self._criterion,
+            _patch_psnr,
+            kind=PatchNetwork,
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+        )
+
+    # --- restoring -------------------------------------------------------------------------------
+
+    def _restore(self, image):
+        """One image ``(n_channels, height, width)``."""
+        if len(image) != self._n_channels:
+            raise ValueError(
+                f"expected images of {self._n_channels} channels, as in fit, got {len(image)}"
+            )
+        return np.clip(self._run(image), 0.0, 1.0)
+
+    def _run(self, planes):
+        """Output of the network for one image, over all rotations with ``self_ensemble``."""
+        module = self._module_for_prediction()
+        tile = (self.tile_size, self.tile_size)
+        overlap = min(self.tile_size // 4, _LARGEST_OVERLAP)
+
+        def restore(block):
+            return self.net_.run_block(block.astype(np.float32), module)
+
+        chosen = rotations if self.self_ensemble else rotations[:1]
+        total = 0.0
+        for number in chosen:
+            turned = np.ascontiguousarray(rotate(planes, number))[None]
+            output = map_tiles(restore, turned, tile, overlap=overlap, scale=self._scale)
+            total = total + rotate(output[0], number, back=True)
+        return total / len(chosen)
+
+    def _module_for_prediction(self):
+        """The trained module; a subclass may give a faster one that computes the same."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _prepare(degrade, rng, inputs, targets):
+    """Patches of a batch, each turned its own way: ``(degraded, (clean,))``."""
+    if targets is None:
+        inputs, targets = degrade(rng, inputs), inputs
+    turns = rng.choice(rotations, len(inputs))
+    inputs = np.stack([rotate(patch, turn) for patch, turn in zip(inputs, turns, strict=True)])
+    targets = np.stack([rotate(patch, turn) for patch, turn in zip(targets, turns, strict=True)])
+    return inputs, (targets,)
+
+
+def _patch_psnr(output, clean):
+    errors = (output - clean).square().flatten(1).mean(1).clamp_min(1e-10)
+    return float(-10 * errors.log10().mean())
