@@ -5,7 +5,7 @@ What happens to a step edge
 Does denoising destroy edges? A moving average does: whatever is wide enough to remove noise smears
 the edge over as many samples. Wavelet shrinkage keeps it, for an edge is a few large coefficients,
 which stay as they are, while noise is many small ones, which are removed.
-"""  # noqa: D205, D400
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

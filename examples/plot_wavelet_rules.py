@@ -5,7 +5,7 @@ Every shrinkage rule on four test signals
 No rule and no wavelet is best for every signal: jumps want Haar wavelets, oscillations smooth ones.
 ``rule="auto"`` finds out which, from noisy signals alone. The common textbook choice, one universal
 threshold and soft shrinkage, is the worst of all.
-"""  # noqa: D205, D400
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -23,8 +23,8 @@ class DenoisingDRSN(nn.Module):
     an offset can be told from the signal. ``f`` is a convolution of stride ``stem_stride``;
     ``depth`` shrinkage units of stride 2, each of which sees twice as far as the one before; as
     many units on the way back, each after doubling the resolution and adding what the way down had
-    there; batch norm, ReLU and a convolution whose channels are rearranged to the full resolution.
-    It begins as the identity.
+    there; batch norm, ReLU and a convolution, which sees the first one's result too, whose channels
+    are rearranged to the full resolution. It begins as the identity.
 
     The network is ours: shrinkage units of Zhao et al. [1]_, the residual learning of DnCNN [2]_,
     the way down and back of U-Net [3]_.
@@ -109,7 +109,7 @@ class DenoisingDRSN(nn.Module):
         self.down = units(2)
         self.up = units(1)
         self.norm = batch_norm(width, dim=dim)
-        self.head = convolution(width, n_channels * stem_stride**dim, kernel_size=3, dim=dim)
+        self.head = convolution(2 * width, n_channels * stem_stride**dim, kernel_size=3, dim=dim)
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -122,14 +122,15 @@ class DenoisingDRSN(nn.Module):
         sizes = x.shape[2:]
         mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
         x = torch.cat([x - mean, mean.expand_as(x)], 1)
-        x = channels_last(self.stem(self._pad(x)))
+        x = stem = channels_last(self.stem(self._pad(x)))
         finer = []
         for unit in self.down:
             finer.append(x)
             x = unit(x)
         for unit, skipped in zip(self.up, reversed(finer), strict=True):
             x = unit(skipped + _double(x))
-        x = _rearrange(self.head(torch.relu(self.norm(x))), self.stem_stride)
+        x = self.head(torch.cat([torch.relu(self.norm(x)), stem], 1))
+        x = _rearrange(x, self.stem_stride)
         return x[(..., *(slice(size) for size in sizes))]
 
     def forward(self, x: Tensor) -> Tensor:
