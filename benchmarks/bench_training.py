@@ -168,7 +168,10 @@ def series(rounds):
     X = rng.normal(size=(2048, 1, 1024)).astype(np.float32)
     y = rng.integers(0, N_CLASSES, len(X))
     make = lambda: DRSN(1, N_CLASSES, depth=3, width=16, stem_kernel_size=15, stem_stride=4)
-    result = fit_and_predict("2048 series of 1024", X, y, make, 32, rounds, textbook_net())
+    title = "2048 series of 1024"
+    result = fit_and_predict(title, X, y, make, 32, rounds, textbook_net())
+    # Beside the default: the share of the network grows with the batch.
+    result["fit, batch 128"], _ = fit(title, X, y, make, 128, rounds, textbook_net())
     return result
 
 
@@ -181,7 +184,8 @@ def table(rounds):
     return fit_and_predict("20,000 rows of 30", X, y, make, 200, rounds)
 
 
-def fit_and_predict(title, X, y, make, batch_size, rounds, textbook=None):
+def fit(title, X, y, make, batch_size, rounds, textbook=None):
+    """Ratios of fitting for one epoch, and the fitted model."""
     tensors = torch.from_numpy(X), torch.from_numpy(y)
     model = DRSNClassifier(
         depth=3, width=16, batch_size=batch_size, max_epochs=1, random_state=SEED, device="cpu"
@@ -205,15 +209,21 @@ def fit_and_predict(title, X, y, make, batch_size, rounds, textbook=None):
         bars.append(("ours", "textbook loop", "at most 0.65"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one epoch is no converged fit
-        fitted = show(f"{title}: one epoch", interleave(fits, rounds), bars)
+        times = interleave(fits, rounds)
         model.fit(X, y)
+    return show(f"{title}, batches of {batch_size}: one epoch", times, bars), model
+
+
+def fit_and_predict(title, X, y, make, batch_size, rounds, textbook=None):
+    """Ratios of fitting for one epoch, of predicting, and the latency of one row."""
+    fitted, model = fit(title, X, y, make, batch_size, rounds, textbook)
     rows = max(1, min(256, 8192 // X[0].size))
-    module = model.net_.module_
+    module, tensor = model.net_.module_, torch.from_numpy(X)
 
     @torch.no_grad()
     def forward():
         for start in range(0, len(X), rows):
-            module(tensors[0][start : start + rows])
+            module(tensor[start : start + rows])
 
     calls = {"predict_proba": lambda: model.predict_proba(X), "bare forward": forward}
     bar = [("predict_proba", "bare forward", "at most 1.10")]

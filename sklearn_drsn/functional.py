@@ -6,6 +6,7 @@ non-negative; a negative Python number is refused, the sign of a tensor is the c
 (looking at it would make the processor wait for the device).
 """
 
+import math
 from typing import Any, TypeAlias
 
 import torch
@@ -222,25 +223,8 @@ def mean_magnitude(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     >>> mean_magnitude(x, (2,)).flatten(), mean_magnitude(x, (1, 2)).flatten()
     (tensor([2., 1.]), tensor([1.5000]))
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return x.abs().mean(dims, keepdim=True)
-    return _MeanMagnitude.apply(x, dims)
-
-
-class _MeanMagnitude(torch.autograd.Function):
-    """Mean magnitude with a backward that does not spread the gradient before it is scaled."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dims: tuple[int, ...]) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.abs().mean(dims, keepdim=True)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        n_averaged = x.numel() // max(1, gradient.numel())
-        return torch.sign(x).mul_(gradient / n_averaged), None
+    # Not mean(): the gradient of a sum needs no memory, and its consumer keeps its own layout.
+    return x.abs().sum(dims, keepdim=True) / math.prod(x.shape[dim] for dim in dims)
 
 
 class _SoftThreshold(torch.autograd.Function):
@@ -262,11 +246,11 @@ class _SoftThreshold(torch.autograd.Function):
         # y is zero exactly where |x| <= threshold and has the sign of x elsewhere.
         (y,) = ctx.saved_tensors
         shape, threshold_shape = ctx.shapes
-        passed = torch.ops.aten.hardshrink_backward(gradient, y, 0.0)
+        passed = torch.ops.aten.hardshrink_backward.default(gradient, y, 0.0)
         to_threshold = None
         if ctx.needs_input_grad[1]:
             # leaky_relu's derivative with slope -1 is a multiplication by sign(y) in one pass.
-            signed = torch.ops.aten.leaky_relu_backward(passed, y, -1.0, False)
+            signed = torch.ops.aten.leaky_relu_backward.default(passed, y, -1.0, False)
             to_threshold = signed.sum_to_size(threshold_shape).neg_()
         return passed.sum_to_size(shape), to_threshold
 

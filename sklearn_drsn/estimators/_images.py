@@ -8,6 +8,10 @@ from sklearn_drsn.estimators._samples import on_host
 
 __all__ = ["ImageLayout", "rotate", "rotations"]
 
+_MOST_CHANNELS = 4
+
+rotations = range(8)
+
 
 class ImageLayout:
     """How images were given: where their channels are, and whether in a stack, a list or alone.
@@ -30,7 +34,9 @@ class ImageLayout:
         )
         if not images:
             raise ValueError(f"{name} holds no image")
-        images = [self._read_one(image, i, name, bounds) for i, image in enumerate(images)]
+        images = [self._read_one(image, i, name) for i, image in enumerate(images)]
+        _warn_of_integers(images, name)
+        images = [_in_bounds(image, i, name, bounds) for i, image in enumerate(images)]
         channels = {len(image) for image in images}
         if len(channels) > 1:
             raise ValueError(f"{name} mixes images of {sorted(channels)} channels")
@@ -53,7 +59,7 @@ class ImageLayout:
             )
         return list(X)
 
-    def _read_one(self, image, number, name, bounds):
+    def _read_one(self, image, number, name):
         image = np.asarray(on_host(image))
         if image.ndim != self.n_dims or 0 in image.shape:
             raise ValueError(
@@ -65,26 +71,33 @@ class ImageLayout:
             image = image[None]
         else:
             image = np.moveaxis(image, self.channel_axis, 0)
-        if len(image) > 4:
+        n_channels, *size = image.shape
+        if n_channels > _MOST_CHANNELS or min(size) <= _MOST_CHANNELS:
             raise ValueError(
-                f"image {number} of {name} has {len(image)} channels with channel_axis="
-                f"{self.channel_axis}; expected 1 to 4"
+                f"image {number} of {name} has {n_channels} channels of {size[0]} x {size[1]} "
+                f"pixels with channel_axis={self.channel_axis}; expected 1 to {_MOST_CHANNELS} "
+                "channels and more pixels than that: is channel_axis right?"
             )
-        return _in_unit_interval(image, number, name, bounds)
+        return image
 
     def _write_one(self, image):
         return image[0] if self.channel_axis is None else np.moveaxis(image, 0, self.channel_axis)
 
 
-def _in_unit_interval(image, number, name, bounds):
-    if image.dtype.kind in "iu":
-        largest = np.iinfo(image.dtype).max
+def _warn_of_integers(images, name):
+    types = [image.dtype for image in images if image.dtype.kind in "iu"]
+    if types:
         warnings.warn(
-            f"images of {name} hold integers, {image.dtype}; they are divided by {largest}",
+            f"images of {name} hold integers, {types[0]}; they are divided by "
+            f"{np.iinfo(types[0]).max}",
             UserWarning,
-            stacklevel=6,
+            stacklevel=4,  # the caller of predict, past it and read
         )
-        return image.astype(np.float64) / largest
+
+
+def _in_bounds(image, number, name, bounds):
+    if image.dtype.kind in "iu":
+        image = image / np.iinfo(image.dtype).max
     if image.dtype.kind != "f":
         raise TypeError(f"expected images of numbers, got {image.dtype=} for image {number}")
     low, high = image.min(), image.max()
@@ -96,11 +109,11 @@ def _in_unit_interval(image, number, name, bounds):
     return image if image.dtype.itemsize >= 4 else image.astype(np.float32)
 
 
-rotations = range(8)
-
-
 def rotate(image, number, *, back=False):
-    """One of the eight rotations and reflections of the last two axes, or its inverse."""
+    """One of the eight rotations and reflections of the last two axes, or its inverse.
+
+    0 changes nothing, 4 swaps the axes.
+    """
     if back:
         image = np.rot90(image, -(number % 4), (-2, -1))
         return image.swapaxes(-2, -1) if number >= 4 else image

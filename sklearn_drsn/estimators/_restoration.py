@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._images import ImageLayout, rotate, rotations
-from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, map_tiles
+from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, map_tiles, values_per_block
 from sklearn_drsn.estimators._samples import resolve_device
 from sklearn_drsn.estimators._training import Settings, make_network
 from sklearn_drsn.metrics import psnr
@@ -40,6 +40,7 @@ class BaseRestorer(BaseNetworkEstimator):
     _degrades_whole_images = False
     _bounds_of_degraded = (0.0, 1.0)
     _scale = 1
+    _turns = rotations  # that leave degraded and clean images a pair
 
     @with_callbacks
     def fit(self, X, y=None):
@@ -70,9 +71,12 @@ class BaseRestorer(BaseNetworkEstimator):
             goes_on = self.warm_start and hasattr(self, "net_")
             degraded, clean = self._read_training(X, y)
             if not goes_on:
-                self._n_channels = self._planes(clean[0]).shape[0]
-            elif self._planes(clean[0]).shape[0] != self._n_channels:
-                raise ValueError(f"expected images of {self._n_channels} channels, as in fit")
+                self._n_channels = len(clean[0])
+            elif len(clean[0]) != self._n_channels:
+                raise ValueError(
+                    f"expected images of {self._n_channels} channels, as those before, got "
+                    f"{len(clean[0])}"
+                )
             seed = self._settings["seed"] if goes_on else self._draw_seed()
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples, validation = self._patch_sets(degraded, clean, seed)
@@ -102,7 +106,13 @@ class BaseRestorer(BaseNetworkEstimator):
         check_is_fitted(self)
         layout = ImageLayout(self.channel_axis)
         images = layout.read(X, bounds=self._bounds_of_degraded, single=True)
-        return layout.write([self._restore(image) for image in images], X)
+        n_channels = len(self._planes(images[0]))
+        if n_channels != self._n_channels:
+            raise ValueError(
+                f"expected images of {self._n_channels} channels, as in fit, got {n_channels} with "
+                f"channel_axis={self.channel_axis}"
+            )
+        return layout.write(self._restore_all(images), X)
 
     def score(self, X, y=None):
         """Mean peak signal-to-noise ratio in decibels; greater is better.
@@ -152,8 +162,8 @@ class BaseRestorer(BaseNetworkEstimator):
         smallest = min(min(image.shape[1:]) for image in (degraded or clean))
         if smallest < self.patch_size:
             raise ValueError(
-                f"images must be at least as large as a patch, patch_size={self.patch_size}, got "
-                f"one of {smallest} pixels"
+                f"degraded images must be at least as large as a patch, "
+                f"patch_size={self.patch_size}, got one of {smallest} pixels"
             )
         return degraded, clean
 
@@ -169,7 +179,7 @@ class BaseRestorer(BaseNetworkEstimator):
                 )
 
     def _planes(self, image):
-        """What of an image the network sees."""
+        """What the network sees of images ``(..., n_channels, height, width)``."""
         return image
 
     def _patch_sets(self, degraded, clean, seed):
@@ -195,7 +205,7 @@ class BaseRestorer(BaseNetworkEstimator):
             targets,
             size,
             max(_FEWEST_PATCHES, n_patches),
-            partial(_prepare, self._degrade),
+            partial(_prepare, self._degrade, self._turns),
             resolve_device(self._settings["device"]),
             self._scale,
         )
@@ -216,30 +226,43 @@ class BaseRestorer(BaseNetworkEstimator):
 
     # --- restoring -------------------------------------------------------------------------------
 
-    def _restore(self, image):
-        """One image ``(n_channels, height, width)``."""
-        if len(image) != self._n_channels:
-            raise ValueError(
-                f"expected images of {self._n_channels} channels, as in fit, got {len(image)}"
-            )
-        return np.clip(self._run(image), 0.0, 1.0)
+    def _restore_all(self, images):
+        """Images in their order, those of one size as many at a time as fill a block."""
+        restored = [None] * len(images)
+        kinds = [(image.shape, image.dtype) for image in images]
+        for kind in dict.fromkeys(kinds):
+            numbers = [i for i, other in enumerate(kinds) if other == kind]
+            step = max(1, values_per_block // images[numbers[0]][0].size)
+            for start in range(0, len(numbers), step):
+                chosen = numbers[start : start + step]
+                results = self._restore(np.stack([images[i] for i in chosen]))
+                for i, result in zip(chosen, results, strict=True):
+                    restored[i] = result
+        return restored
 
-    def _run(self, planes):
-        """Output of the network for one image, over all rotations with ``self_ensemble``."""
+    def _restore(self, images):
+        """Images ``(n, n_channels, height, width)`` of one size."""
+        images = self._run(images)
+        return np.clip(images, 0.0, 1.0, out=images)
+
+    def _run(self, images):
+        """Output of the network, mean over all turns with ``self_ensemble``."""
+        self.net_.module_.eval()  # while it trains, callbacks may ask
         module = self._module_for_prediction()
         tile = (self.tile_size, self.tile_size)
         overlap = min(self.tile_size // 4, _LARGEST_OVERLAP)
 
-        def restore(block):
+        def run(block):
             return self.net_.run_block(block.astype(np.float32), module)
 
-        chosen = rotations if self.self_ensemble else rotations[:1]
+        turns = self._turns if self.self_ensemble else self._turns[:1]
         total = 0.0
-        for number in chosen:
-            turned = np.ascontiguousarray(rotate(planes, number))[None]
-            output = map_tiles(restore, turned, tile, overlap=overlap, scale=self._scale)
-            total = total + rotate(output[0], number, back=True)
-        return total / len(chosen)
+        for turn in turns:
+            turned = np.ascontiguousarray(rotate(images, turn))
+            output = map_tiles(run, turned, tile, overlap=overlap, scale=self._scale)
+            total += rotate(output, turn, back=True)
+        total /= len(turns)
+        return total
 
     def _module_for_prediction(self):
         """The trained module; a subclass may give a faster one that computes the same."""
@@ -251,11 +274,11 @@ class BaseRestorer(BaseNetworkEstimator):
         return tags
 
 
-def _prepare(degrade, rng, inputs, targets):
+def _prepare(degrade, turns, rng, inputs, targets):
     """Patches of a batch, each turned its own way: ``(degraded, (clean,))``."""
     if targets is None:
         inputs, targets = degrade(rng, inputs), inputs
-    turns = rng.choice(rotations, len(inputs))
+    turns = rng.choice(turns, len(inputs))
     inputs = np.stack([rotate(patch, turn) for patch, turn in zip(inputs, turns, strict=True)])
     targets = np.stack([rotate(patch, turn) for patch, turn in zip(targets, turns, strict=True)])
     return inputs, (targets,)

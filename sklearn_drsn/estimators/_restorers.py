@@ -60,7 +60,7 @@ class DnCNNDenoiser(BaseRestorer):
         better, eight times slower.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
         "sgd" has momentum 0.9.
-    lr : float, default=0.001
+    lr : float, default=0.003
         Learning rate; the peak of "one_cycle".
     lr_schedule : {"one_cycle", "step", "constant"}, default="one_cycle"
         "one_cycle" rises over 30 % of the steps, falls along a cosine and stays near zero for the
@@ -151,7 +151,7 @@ class DnCNNDenoiser(BaseRestorer):
         tile_size=512,
         self_ensemble=False,
         optimizer="adamw",
-        lr=0.001,
+        lr=0.003,
         lr_schedule="one_cycle",
         weight_decay=0.0001,
         max_epochs=50,
@@ -221,10 +221,13 @@ class DnCNNDenoiser(BaseRestorer):
         ValueError
             If the file is damaged or of another layout.
         """
-        network = DnCNN.from_layers(read_dncnn_layers(path))
-        depth = sum(layer.ndim == 4 for layer in network.state_dict().values())
+        layers = read_dncnn_layers(path)
+        try:
+            network = DnCNN.from_layers(layers)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds no DnCNN: {error}") from error
         width, n_channels = network.model[0].weight.shape[:2]
-        self = cls(depth, width, batch_norm=False, **parameters)
+        self = cls(len(layers), width, batch_norm=False, **parameters)
         self._check_parameters()
         self._n_channels = n_channels
         net = self._new_net(0)
@@ -236,11 +239,7 @@ class DnCNNDenoiser(BaseRestorer):
         super()._check_parameters()
         if not self.tasks or not set(self.tasks) <= set(_TASKS):
             raise ValueError(f"tasks takes some of {_TASKS}, got {self.tasks!r}")
-        low, high = np.broadcast_to(self.sigma, 2)
-        if not 0 <= low <= high <= 1:
-            raise ValueError(
-                f"sigma must be a number or a range within [0, 1], 25 / 255 say, got {self.sigma!r}"
-            )
+        _check_range("sigma", self.sigma, 0, 1)
 
     def _architecture_asked_for(self):
         return {
@@ -269,8 +268,7 @@ class DnCNNDenoiser(BaseRestorer):
         return upsample_bicubic(downsample_bicubic(padded, scale), scale)[:, :height, :width]
 
     def _module_for_prediction(self):
-        module = self.net_.module_
-        return module.fold_batch_norm() if self._architecture["batch_norm"] else module
+        return self.net_.module_.fold_batch_norm() if self._architecture["batch_norm"] else None
 
 
 class MACRDeblurrer(BaseRestorer):
@@ -432,11 +430,7 @@ class MACRDeblurrer(BaseRestorer):
 
     def _check_parameters(self):
         super()._check_parameters()
-        low, high = np.broadcast_to(self.blur_length, 2)
-        if not 1 <= low <= high:
-            raise ValueError(
-                f"blur_length must be a number or a range from 1 pixel on, got {self.blur_length!r}"
-            )
+        _check_range("blur_length", self.blur_length, 1, np.inf)
 
     def _architecture_asked_for(self):
         return {
@@ -454,6 +448,14 @@ class MACRDeblurrer(BaseRestorer):
         )
 
 
+def _check_range(name, value, least, most):
+    ends = np.atleast_1d(value)
+    if len(ends) > 2 or not np.all((least <= ends) & (ends <= most)) or ends[0] > ends[-1]:
+        raise ValueError(
+            f"{name} must be a number or a rising pair of them in [{least}, {most}], got {value!r}"
+        )
+
+
 class _SuperResolver(BaseRestorer):
     """Enlarge images; of colour images the luminance, by the network, and the rest bicubically."""
 
@@ -465,25 +467,25 @@ class _SuperResolver(BaseRestorer):
         return self.scale
 
     def _planes(self, image):
-        return image if len(image) == 1 else _to_ycbcr(image)[:1]
+        return image if image.shape[-3] == 1 else _to_ycbcr(image)[..., :1, :, :]
 
-    def _restore(self, image):
-        if len(image) == 1:
-            return super()._restore(image)
-        ycbcr = _to_ycbcr(image)
-        colour = upsample_bicubic(ycbcr[1:], self.scale)
-        return _to_rgb(np.concatenate([super()._restore(ycbcr[:1]), colour]))
+    def _restore(self, images):
+        if images.shape[1] == 1:
+            return super()._restore(images)
+        ycbcr = _to_ycbcr(images)
+        colour = upsample_bicubic(ycbcr[:, 1:], self.scale)
+        return _to_rgb(np.concatenate([super()._restore(ycbcr[:, :1]), colour], axis=1))
 
 
 def _to_ycbcr(image):
     """Luminance and colour differences in [0, 1], as in the papers on super-resolution."""
-    if len(image) != 3:
-        raise ValueError(f"expected images of 1 or 3 channels, got {len(image)}")
-    return _skimage_color().rgb2ycbcr(image, channel_axis=0) / 255
+    if image.shape[-3] != 3:
+        raise ValueError(f"expected images of 1 or 3 channels, got {image.shape[-3]}")
+    return _skimage_color().rgb2ycbcr(image, channel_axis=-3) / 255
 
 
 def _to_rgb(ycbcr):
-    return np.clip(_skimage_color().ycbcr2rgb(255 * ycbcr, channel_axis=0), 0.0, 1.0)
+    return np.clip(_skimage_color().ycbcr2rgb(255 * ycbcr, channel_axis=-3), 0.0, 1.0)
 
 
 def _skimage_color():
@@ -850,3 +852,9 @@ class CSSFNSuperResolver(_SuperResolver):
     def _degrade(self, rng, images):
         shrink = downsample_bicubic if self.downsampling == "bicubic" else truncate_kspace
         return shrink(images, self.scale)
+
+    @property
+    def _turns(self):
+        # Pixels of a truncated Fourier plane lie off the middle of those they stand for, towards
+        # the first row and column: reflections would have the network learn all four corners.
+        return super()._turns if self.downsampling == "bicubic" else (0, 4)

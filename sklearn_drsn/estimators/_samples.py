@@ -14,10 +14,14 @@ __all__ = [
     "default_stem",
     "in_kind_of",
     "on_host",
+    "prediction_blocks",
     "reshape_rows",
     "resolve_device",
     "rows_per_block",
 ]
+
+# Values scaled at once for prediction; block by block takes longer than the forward pass may.
+_CHUNK = 2**17
 
 
 def resolve_device(name):
@@ -114,8 +118,9 @@ class SampleSet(torch.utils.data.Dataset):
         return len(self.rows)
 
     def order(self, generator):
-        """Sample numbers in the order of an epoch."""
-        return torch.randperm(len(self), generator=generator).numpy()
+        """Sample numbers in the order of an epoch, where the samples are."""
+        order = torch.randperm(len(self), generator=generator)
+        return order.numpy() if self.uploaded is None else order.to(self.device)
 
     def __getitem__(self, index):
         """Batch ``(X, (y, weight))`` of an array of sample numbers."""
@@ -139,6 +144,22 @@ def batch_slices(n_samples, batch_size):
     if len(starts) > 1 and n_samples - starts[-1] == 1:
         del starts[-1]
     return [slice(*ends) for ends in zip(starts, [*starts[1:], n_samples], strict=True)]
+
+
+def prediction_blocks(X, scaler, device, rows=None):
+    """Scaled X, or some rows of it, in blocks of :func:`rows_per_block` rows on the device.
+
+    The last one is filled up with zeros.
+    """
+    size = rows_per_block(X.shape[1:])
+    n_rows = len(X) if rows is None else len(rows)
+    step = size * max(1, _CHUNK // (size * math.prod(X.shape[1:])))
+    for start in range(0, n_rows, step):
+        chosen = slice(start, start + step)
+        part = scaler.transform(X[chosen if rows is None else rows[chosen]])
+        whole = np.zeros((math.ceil(len(part) / size) * size, *X.shape[1:]), np.float32)
+        whole[: len(part)] = part
+        yield from torch.from_numpy(whole).to(device).split(size)
 
 
 def rows_per_block(sample_shape):

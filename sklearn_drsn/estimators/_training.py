@@ -20,7 +20,7 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
-from sklearn_drsn.estimators._samples import batch_slices, rows_per_block
+from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
 from sklearn_drsn.layers import Dropout
 
 __all__ = [
@@ -229,7 +229,7 @@ class Network(NeuralNet):
         losses = [row["valid_loss"] for row in self.history[self.first_epoch_ :]]
         self.history.record("valid_loss_best", losses[-1] <= min(losses))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def predict_blocks(self, X, scaler, *, rows=None, method=None):
         """Outputs of the module, or of one of its methods, for X or some rows of it.
 
@@ -237,16 +237,9 @@ class Network(NeuralNet):
         """
         self.module_.eval()
         run = self.infer if method is None else getattr(self.module_, method)
-        size = rows_per_block(X.shape[1:])
-        outputs = []
-        for start in range(0, len(X) if rows is None else len(rows), size):
-            chosen = slice(start, start + size)
-            part = scaler.transform(X[chosen if rows is None else rows[chosen]])
-            block = np.zeros((size, *X.shape[1:]), np.float32)
-            block[: len(part)] = part
-            output = run(torch.from_numpy(block).to(self.device))
-            outputs.append(output[: len(part)].float().cpu().numpy())
-        return np.concatenate(outputs)
+        blocks = prediction_blocks(X, scaler, self.device, rows)
+        outputs = torch.cat([run(block).float() for block in blocks])
+        return outputs[: len(X) if rows is None else len(rows)].cpu().numpy()
 
 
 def set_dropout_generator(module, generator):

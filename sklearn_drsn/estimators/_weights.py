@@ -10,7 +10,9 @@ import torch
 __all__ = ["read_dncnn_layers"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_OLD_MATLAB = b"MATLAB 5.0"
 _KEY = re.compile(r"(?:module\.)?model\.(\d+)\.(weight|bias)")
+_LARGEST = 2**24  # numbers in an array, which a damaged header may claim to be huge
 
 
 def read_dncnn_layers(path):
@@ -21,31 +23,43 @@ def read_dncnn_layers(path):
     path = Path(path)
     with path.open("rb") as file:
         start = file.read(1024)
+    if start.startswith(_OLD_MATLAB):
+        raise ValueError(f"{path} is of an old MATLAB version; expected 7.3 (save it with '-v7.3')")
     try:
         return _read_mat(path) if _HDF5 in start else _read_state_dict(path)
-    except (OSError, KeyError, TypeError, IndexError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is damaged or no file of DnCNN weights: {error}") from error
+    except (ImportError, MemoryError):
+        raise
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds other things than weights: {error}") from error
+        # Its own message ends in the advice to trust the file.
+        raise ValueError(f"{path} holds other things than weights, or is damaged") from error
+    except Exception as error:  # damaged bytes make readers raise whatever they like
+        raise ValueError(f"{path} is damaged or no file of DnCNN weights: {error}") from error
 
 
 def _read_mat(path):
-    """MatConvNet's ``net.layers``; MATLAB's axes come in reverse, trailing ones of 1 are lost."""
+    """MatConvNet's ``net.layers``; MATLAB's axes come in reverse order."""
     try:
         import h5py
     except ImportError as error:
         raise ImportError(
-            "reading .mat files needs h5py: pip install sklearn_drsn[hdf5]"
+            "reading .mat files needs h5py: pip install 'sklearn_drsn[hdf5]'"
         ) from error
     layers = []
     with h5py.File(path) as file:
         for reference in file["net/layers"][()].ravel():
             layer = file[reference]
             if "".join(map(chr, layer["type"][()].ravel())) == "conv":
-                kernel, bias = (file[item][()] for item in layer["weights"][()].ravel())
-                kernel = kernel[None] if kernel.ndim == 3 else kernel
-                layers.append((kernel.swapaxes(2, 3).astype(np.float32), bias.ravel()))
-    return [(kernel, bias.astype(np.float32)) for kernel, bias in layers]
+                kernel, bias = (_read_array(file[item]) for item in layer["weights"][()].ravel())
+                if kernel.ndim == 3:  # an axis of length one is lost
+                    kernel = np.expand_dims(kernel, 0 if bias.size == 1 else 1)
+                layers.append((kernel.swapaxes(2, 3), bias.ravel()))
+    return layers
+
+
+def _read_array(dataset):
+    if dataset.size > _LARGEST:
+        raise ValueError(f"expected arrays of at most {_LARGEST} numbers, got {dataset.shape}")
+    return dataset[()].astype(np.float32)
 
 
 def _read_state_dict(path):
@@ -57,5 +71,7 @@ def _read_state_dict(path):
         match = _KEY.fullmatch(key)
         if match is None:
             raise KeyError(f"expected keys such as model.0.weight, got {key!r}")
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(f"expected tensors, got {type(value).__name__} for {key!r}")
         layers.setdefault(int(match[1]), {})[match[2]] = value
     return [(layers[number]["weight"], layers[number]["bias"]) for number in sorted(layers)]

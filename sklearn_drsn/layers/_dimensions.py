@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "Linear",
+    "SeriesLayers",
     "Sigmoid",
     "batch_norm",
     "channels_last",
@@ -64,22 +65,34 @@ class Conv1d(nn.Conv1d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve ``(n, C, length)``."""
-        image, kernel = input.unsqueeze(2), self.weight.unsqueeze(2)
+        """Convolve ``(n, C, length)``, or ``(n, C, 1, length)``."""
+        if input.ndim == 3:
+            return self.forward(input.unsqueeze(2)).squeeze(2)
         stride, padding = (1, self.stride[0]), (0, self.kernel_size[0] // 2)
-        return nn.functional.conv2d(image, kernel, self.bias, stride, padding).squeeze(2)
+        kernel = self.weight.unsqueeze(2)
+        return nn.functional.conv2d(input, kernel, self.bias, stride, padding)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
     """Batch norm of series that keeps a channels-last layout."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise ``(n, C, length)``."""
-        return super().forward(input.unsqueeze(2)).squeeze(2)
+        """Normalise ``(n, C, length)``, or ``(n, C, 1, length)``."""
+        if input.ndim == 3:
+            return self.forward(input.unsqueeze(2)).squeeze(2)
+        return super().forward(input)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim != 4:
             raise ValueError(f"expected 3 dimensions, got {input.ndim - 1}")
+
+
+class SeriesLayers(nn.Sequential):
+    """Layers of series, which see images of height one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(n, C, length)``."""
+        return super().forward(input.unsqueeze(2)).squeeze(2)
 
 
 _CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: Conv1d, 2: nn.Conv2d}
@@ -94,9 +107,9 @@ def channels_last(x: Tensor) -> Tensor:
     """Series or images with the channels innermost in memory, as CPU convolutions prefer."""
     if x.ndim == 2 or x.device.type != "cpu":
         return x
-    if x.ndim == 3:
-        return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
-    return x.contiguous(memory_format=torch.channels_last)
+    rows = x.movedim(1, -1)
+    # contiguous() would leave a single channel with strides that say nothing about the layout.
+    return rows.flatten().view(rows.shape).movedim(-1, 1)
 
 
 def convolution(
@@ -116,7 +129,10 @@ def batch_norm(n_channels: int, *, dim: int) -> nn.Module:
 
 def pool(x: Tensor) -> Tensor:
     """Average over the spatial axes: ``(n, C, ...)`` becomes ``(n, C)``."""
-    return x if x.ndim == 2 else x.mean(tuple(range(2, x.ndim)))
+    if x.ndim == 2:
+        return x
+    # Not mean(): the gradient of a sum needs no memory, and its consumer keeps its own layout.
+    return x.sum(tuple(range(2, x.ndim))) / x.shape[2:].numel()
 
 
 def subsample(x: Tensor, stride: int) -> Tensor:

@@ -85,7 +85,7 @@ class AdaptiveThreshold(nn.Module):
         # (condition 1) nor, when all values are equally large, remove them all (condition 2). The
         # mean of equal values is up to four eps off.
         eps = torch.finfo(share.dtype).eps
-        share = share.clamp(eps, 1 - 8 * eps)
+        share = nn.functional.hardtanh(share, eps, 1 - 8 * eps)
         if self.dim == 0 or self.threshold_mode == "channel_shared":
             magnitude = magnitude.mean(1, keepdim=True)
         return unpool(share * magnitude, self.dim)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sklearn_drsn.functional import soft_threshold
 from sklearn_drsn.layers._dimensions import (
+    SeriesLayers,
     batch_norm,
     convolution,
     reset_parameters,
@@ -79,12 +80,12 @@ class ShrinkageUnit(nn.Module):
         self.n_new_channels = n_outputs - n_channels
         # NOTE[DIFF] a strided convolution of the published code pads right of an even length,
         # torch on both sides: half a sample's shift against the subsampled shortcut.
-        self.body = nn.Sequential(
+        self.body = (SeriesLayers if dim == 1 else nn.Sequential)(
             batch_norm(n_channels, dim=dim),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             convolution(n_channels, n_outputs, kernel_size=kernel_size, stride=stride, dim=dim),
             batch_norm(n_outputs, dim=dim),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             convolution(n_outputs, n_outputs, kernel_size=kernel_size, dim=dim),
         )
         self.threshold: AdaptiveThreshold | None = None

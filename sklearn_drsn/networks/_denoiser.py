@@ -115,7 +115,7 @@ class DenoisingDRSN(nn.Module):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw all weights anew, from ``generator`` or torch's global one; the head's are zero."""
         reset_parameters(self, generator)
-        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.get_parameter("weight"))
 
     def noise(self, x: Tensor) -> Tensor:
         """Predicted noise of ``(n, n_channels, ...)``, in the same shape."""
@@ -131,7 +131,9 @@ class DenoisingDRSN(nn.Module):
             x = unit(skipped + _double(x))
         x = self.head(torch.cat([torch.relu(self.norm(x)), stem], 1))
         x = _rearrange(x, self.stem_stride)
-        return x[(..., *(slice(size) for size in sizes))]
+        for axis, size in enumerate(sizes, 2):
+            x = x.narrow(axis, 0, size)
+        return x
 
     def forward(self, x: Tensor) -> Tensor:
         """Denoise ``(n, n_channels, ...)``."""

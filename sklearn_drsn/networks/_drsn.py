@@ -139,7 +139,7 @@ class DRSN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(n, n_features)``, what the head sees."""
-        return pool(torch.relu(self.norm(self.units(channels_last(self.stem(x))))))
+        return pool(torch.relu(self.norm(self.units(self.stem(channels_last(x))))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, n_channels, ...)`` to ``(n, n_outputs)``: logits or values."""

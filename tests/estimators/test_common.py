@@ -24,10 +24,7 @@ MINI_BATCHES = "mini-batch training with batch norm sees other batches when samp
 
 
 def expected_failed_checks(estimator):
-    return {
-        "check_sample_weight_equivalence_on_dense_data": MINI_BATCHES,
-        "check_sample_weight_equivalence_on_sparse_data": MINI_BATCHES,
-    }
+    return {"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES}
 
 
 def small(cls, threshold_mode, input_shape):

@@ -1,9 +1,13 @@
 """The same seed gives the same bits, rows do not see each other, nothing outside changes."""
 
 import copy
+import gc
+import io
+import logging
 import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
 import warnings
@@ -13,7 +17,10 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn import get_config
 from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
+from sklearn.utils import get_tags
 
 from sklearn_drsn import DRSNClassifier
 
@@ -111,22 +118,60 @@ def test_worker_processes_give_the_same_bits(estimator, samples):
 SCRIPT = """
 import pickle, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
-estimator, X, y = pickle.load(sys.stdin.buffer)
-estimator.fit(X, y)
-sys.stdout.buffer.write(estimator.predict(X).tobytes() + estimator.embed(X).tobytes())
+found = [
+    estimator.fit(X, y).predict(X).tobytes() + estimator.embed(X).tobytes()
+    for estimator, (X, y) in pickle.load(sys.stdin.buffer)
+]
+sys.stdout.buffer.write(pickle.dumps(found))
 """
 
 
-def test_a_fresh_interpreter_gives_the_same_bits(classifier, images):
-    X, y = images
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(torch.get_num_threads())],
-        input=pickle.dumps((classifier(**BUSY), X, y)),
+def fit_in_a_fresh_interpreter(tasks, n_threads, hash_seed="123"):
+    """Bits of every pair of an estimator and its data."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(n_threads)],
+        input=pickle.dumps(tasks),
         capture_output=True,
         check=True,
-        env={**os.environ, "PYTHONHASHSEED": "123"},
-    ).stdout
-    assert found == bits(classifier(**BUSY).fit(X, y), X)
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+    )
+    return pickle.loads(done.stdout)
+
+
+@pytest.fixture
+def tasks(classifier, regressor, table, series, images):
+    """Every estimator with every kind of X."""
+    make = (classifier, regressor)
+    return [(model(**BUSY), data) for model in make for data in (table, series, images)]
+
+
+def test_a_fresh_interpreter_gives_the_same_bits(tasks):
+    expected = [fit_and_predict(clone(model), *data) for model, data in tasks]
+    assert fit_in_a_fresh_interpreter(tasks, torch.get_num_threads()) == expected
+
+
+@pytest.mark.slow
+def test_interpreters_of_two_threads_give_the_same_bits(tasks):
+    wide = [(clone(model).set_params(width=32, depth=3), data) for model, data in tasks]
+    found = [fit_in_a_fresh_interpreter(wide, 2, hash_seed=seed) for seed in ("1", "2")]
+    assert found[0] == found[1]
+
+
+def test_all_kinds_fitted_at_once_give_the_bits_of_one_after_another(tasks):
+    expected = [fit_and_predict(clone(model), *data) for model, data in tasks]
+    with joblib.parallel_config("threading"):
+        found = joblib.Parallel(n_jobs=6)(
+            joblib.delayed(fit_and_predict)(model, *data) for model, data in tasks
+        )
+    assert found == expected
+
+
+def test_threads_may_share_a_fitted_estimator(estimator, samples):
+    X, y = samples
+    fitted = estimator(**BUSY).fit(X, y)
+    expected = bits(fitted, X)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: bits(fitted, X), range(8))) == {expected}
 
 
 @pytest.mark.parametrize("normalize", ["channel", "sample", None])
@@ -155,7 +200,7 @@ def fitted(request, estimator, samples):
 def outputs(fitted, X):
     found = [fitted.embed(X), fitted.predict(X)]
     if isinstance(fitted, DRSNClassifier):
-        found.append(fitted.predict_proba(X))
+        found += [fitted.predict_proba(X), fitted.predict_log_proba(X)]
     return found
 
 
@@ -217,56 +262,128 @@ def test_predicting_twice_gives_the_same_bits(fitted, samples):
 
 
 def process_state():
-    """Everything that is global in NumPy, torch and Python and that a fit might move."""
+    """Everything that is global in NumPy, torch and Python and that a call might move."""
+    return {**random_states(), **torch_switches(), **surroundings()}
+
+
+def random_states():
     name, keys, *rest = np.random.get_state()  # noqa: NPY002
     return {
         "numpy": (name, keys.tobytes(), *rest),
-        "numpy errors": np.geterr(),
         "torch": torch.get_rng_state().numpy().tobytes(),
         "random": random.getstate(),
-        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
-        "dtype": torch.get_default_dtype(),
-        "device": torch.get_default_device(),
-        "gradients": torch.is_grad_enabled(),
-        "inference": torch.is_inference_mode_enabled(),
-        "autocast": torch.is_autocast_enabled("cpu"),
-        "deterministic": (
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-            torch.backends.cudnn.deterministic,
-            torch.backends.cudnn.benchmark,
-        ),
-        "matmul": torch.get_float32_matmul_precision(),
-        "denormals": float(torch.tensor(1e-45) * 1.0),
-        "warnings": list(warnings.filters),
-        "environment": dict(os.environ),
-        "hash": os.getcwd(),
     }
 
 
+def torch_switches():
+    cudnn = ("enabled", "allow_tf32", "benchmark", "benchmark_limit", "deterministic")
+    return {
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "deterministic": torch.get_deterministic_debug_mode(),
+        "filling": torch.utils.deterministic.fill_uninitialized_memory,
+        "cudnn": [getattr(torch.backends.cudnn, name) for name in cudnn],
+        "cuda": torch.backends.cuda.matmul.allow_tf32,
+        "mkldnn": torch.backends.mkldnn.enabled,
+        "matmul": torch.get_float32_matmul_precision(),
+        "anomalies": (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        "denormals": float(torch.tensor(1e-45) * 1.0),
+    }
+
+
+def surroundings():
+    return {
+        "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+        "numpy settings": (np.geterr(), np.geterrcall(), np.get_printoptions()),
+        "scikit-learn": get_config(),
+        "warnings": list(warnings.filters),
+        "logging": (logging.getLogger().level, list(logging.getLogger().handlers)),
+        "interruption": signal.getsignal(signal.SIGINT),
+        "interpreter": (sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled()),
+        "environment": dict(os.environ),
+        "folder": (os.getcwd(), os.listdir()),
+    }
+
+
+SCORING = "neg_mean_squared_error"
 CALLS = {
     "fit": lambda e, X, y: clone(e).fit(X, y),
+    "fit with weights": lambda e, X, y: clone(e).fit(X, y, sample_weight=1.0 + y),
     "fit with validation": lambda e, X, y: clone(e).fit(X, y, X_val=X, y_val=y),
     "fit with groups": lambda e, X, y: clone(e).fit(X, y, groups=np.arange(len(X)) % 12),
+    "fit with a random state": lambda e, X, y: (
+        clone(e).set_params(random_state=np.random.RandomState(0)).fit(X, y)
+    ),
+    "fit with callbacks": lambda e, X, y: (
+        clone(e).set_callbacks(ScoringMonitor(scoring=SCORING)).fit(X, y)
+    ),
+    "verbose fit": lambda e, X, y: clone(e).set_params(verbose=1).fit(X, y),
     "warm start": lambda e, X, y: copy.copy(e).set_params(warm_start=True).fit(X, y),
+    "first partial_fit": lambda e, X, y: clone(e).partial_fit(
+        X, y, *([np.unique(y)] if hasattr(e, "classes_") else [])
+    ),
     "partial_fit": lambda e, X, y: copy.deepcopy(e).partial_fit(X, y),
     "predict": lambda e, X, y: e.predict(X),
+    "predict_proba": lambda e, X, y: hasattr(e, "classes_") and e.predict_proba(X),
+    "predict_log_proba": lambda e, X, y: hasattr(e, "classes_") and e.predict_log_proba(X),
     "embed": lambda e, X, y: e.embed(X),
     "score": lambda e, X, y: e.score(X, y),
+    "weighted score": lambda e, X, y: e.score(X, y, sample_weight=1.0 + y),
     "pickle": lambda e, X, y: pickle.loads(pickle.dumps(e)),
+    "dump": lambda e, X, y: joblib.dump(e, io.BytesIO()),
     "copy": lambda e, X, y: copy.deepcopy(e),
-    "predict_proba": lambda e, X, y: hasattr(e, "predict_proba") and e.predict_proba(X),
+    "clone": lambda e, X, y: clone(e),
+    "construction": lambda e, X, y: type(e)(),
+    "parameters": lambda e, X, y: clone(e).set_params(**e.get_params()),
+    "tags": lambda e, X, y: get_tags(e),
+    "routing": lambda e, X, y: clone(e).get_metadata_routing(),
     "representation": lambda e, X, y: (repr(e), e._repr_html_()),
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_no_call_moves_global_state(estimator, samples, call):
+def test_no_call_moves_global_state(estimator, samples, call, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     X, y = samples
-    fitted = estimator(**BUSY, precision="bfloat16").fit(X, y)
+    fitted = estimator(**BUSY, max_epochs=1, precision="bfloat16").fit(X, y)
     before = process_state()
     CALLS[call](fitted, X, y)
     assert process_state() == before
+
+
+def test_calls_table_names_every_public_method(estimator, table):
+    public = {name for name in dir(estimator().fit(*table)) if not name.startswith("_")}
+    methods = {name for name in public if callable(getattr(type(estimator()), name, None))}
+    tried = set(CALLS) | {"get_params", "set_params", "get_metadata_routing", "set_callbacks"}
+    assert {name for name in methods - tried if not name.endswith("_request")} == set()
+
+
+def test_no_switch_moves_while_a_fit_runs(estimator, samples):
+    """Which other threads would see, also if it were set back in the end."""
+    X, y = samples
+    seen = []
+
+    def watch(batch, generator):
+        seen.append({**random_states(), **torch_switches()})
+        return batch
+
+    before = {**random_states(), **torch_switches()}
+    estimator(augment=watch, dropout=0.3, early_stopping=True, precision="bfloat16").fit(X, y)
+    assert len(seen) > 2
+    assert all(state == before for state in seen)
+
+
+def test_without_a_seed_only_numpys_generator_moves(estimator, series):
+    X, y = series
+    np.random.seed(0)  # noqa: NPY002
+    before = process_state()
+    first = bits(estimator(**{**BUSY, "random_state": None}).fit(X, y), X)
+    after = process_state()
+    assert {key for key in before if before[key] != after[key]} == {"numpy"}
+    np.random.seed(0)  # noqa: NPY002
+    assert bits(estimator(**{**BUSY, "random_state": None}).fit(X, y), X) == first
 
 
 def test_a_failed_fit_moves_no_global_state(estimator, table):

@@ -1,0 +1,151 @@
+"""What an epoch costs beside the network: no reading back, one slice per batch, no copy of X."""
+
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sklearn_drsn.estimators import _samples, _scaling
+from sklearn_drsn.estimators._samples import SampleSet, rows_per_block
+
+READS = {"aten._local_scalar_dense.default", "aten.equal.default", "aten.nonzero.default"}
+
+
+class Operations(TorchDispatchMode):
+    """Counts torch's operations and keeps what types they give and how large they become."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts, self.largest, self.types = Counter(), 0, {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.counts[str(func)] += 1
+        if isinstance(result, torch.Tensor):
+            self.largest = max(self.largest, result.numel())
+            self.types.setdefault(str(func), set()).add(result.dtype)
+        return result
+
+    def n_reads(self):
+        return sum(self.counts[name] for name in READS)
+
+
+def operations_of(call):
+    with Operations() as operations:
+        call()
+    return operations
+
+
+# Whatever has a path of its own through a step. NAdam is left out: it reads its own step counters,
+# which torch keeps on the host.
+VARIANTS = {
+    "plain": {},
+    "weighted": {},
+    "augmented": {"augment": "noise", "dropout": 0.3},
+    "bfloat16": {"precision": "bfloat16"},
+    "adam": {"optimizer": "adam"},
+    "sgd": {"optimizer": "sgd", "lr_schedule": "step"},
+    "squeeze and excitation": {"threshold_mode": "squeeze_excitation"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_host_reads_one_number_per_epoch(classifier, samples, variant):
+    """However many steps an epoch has: on a GPU every number read is a wait."""
+    X, y = samples
+    weight = 1.0 + y if variant == "weighted" else None
+
+    def n_reads(batch_size, max_epochs):
+        model = classifier(batch_size=batch_size, max_epochs=max_epochs, **VARIANTS[variant])
+        return operations_of(lambda: model.fit(X, y, sample_weight=weight)).n_reads()
+
+    assert n_reads(4, 2) == n_reads(48, 2) == n_reads(48, 4) - 2
+
+
+@pytest.mark.parametrize("n_samples", [1, 8, 300])
+def test_prediction_reads_whole_blocks_only(estimator, samples, n_samples):
+    X, y = samples
+    model = estimator().fit(X, y)
+    X = np.resize(X, (n_samples, *X.shape[1:]))
+    assert operations_of(lambda: model.predict(X)).n_reads() == 0
+
+
+def test_every_batch_is_one_slice(monkeypatch, estimator, samples):
+    X, y = samples
+    sizes = []
+    get = SampleSet.__getitem__
+
+    def counted(self, index):
+        sizes.append(len(index))
+        return get(self, index)
+
+    monkeypatch.setattr(SampleSet, "__getitem__", counted)
+    estimator(batch_size=20, max_epochs=2).fit(X, y, X_val=X, y_val=y)
+    assert sizes == [20, 20, 8] * 2
+
+
+def test_every_block_is_one_forward_pass(estimator, samples):
+    X, y = samples
+    model = estimator().fit(X, y)
+    X = np.resize(X, (300, *X.shape[1:]))
+    passes = []
+    handle = model.net_.module_.register_forward_hook(lambda *args: passes.append(len(args[2])))
+    model.predict(X)
+    handle.remove()
+    size = rows_per_block(X.shape[1:])
+    assert passes == [size] * -(-300 // size)
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+LARGE = {
+    "table": ((2000, 500), np.float32),
+    "series": ((125, 1, 8000), np.float64),
+    "images": ((250, 1, 50, 80), np.float32),
+}
+
+
+def peak_over(call, X):
+    """Most memory that NumPy held during a call, and the largest tensor, as shares of X."""
+    tracemalloc.start()
+    try:
+        operations = operations_of(call)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return peak / X.nbytes, 4 * operations.largest / X.nbytes
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_nothing_copies_x(monkeypatch, classifier, kind):
+    for module in (_samples, _scaling):  # as small beside this X as beside a large one
+        monkeypatch.setattr(module, "_CHUNK", 2**14)
+    shape, dtype = LARGE[kind]
+    X = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    y = np.arange(len(X)) % 2
+    one_epoch = {"max_epochs": 1, "batch_size": len(X) // 25, "early_stopping": True}
+    model = classifier(width=1, stem_stride=4, **one_epoch)
+    model.fit(X[:50], y[:50])  # torch imports what an optimizer needs
+    calls = {
+        "fit": lambda: model.fit(X, y, sample_weight=1.0 + y),
+        "fit with validation": lambda: model.fit(X, y, X_val=X, y_val=y),
+        "predict": lambda: model.predict(X),
+    }
+    shares = {name: peak_over(call, X) for name, call in calls.items()}
+    assert {name: share for name, share in shares.items() if max(share) > 0.4} == {}
+
+
+# --- precision -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation", None])
+def test_bfloat16_is_what_the_network_computes_in(estimator, samples, mode):
+    X, y = samples
+    model = estimator(precision="bfloat16", threshold_mode=mode, max_epochs=1)
+    types = operations_of(lambda: model.fit(X, y)).types
+    products = {name for name in types if "convolution.default" in name or "addmm" in name}
+    assert products
+    assert all(types[name] == {torch.bfloat16} for name in products)
