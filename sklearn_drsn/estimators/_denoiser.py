@@ -60,11 +60,11 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
     Parameters
     ----------
-    depth : int, default=5
+    depth : int, default=6
         Number of resolutions of the network, with two residual units each; as many as the patches
         have room for.
     width : int, default=32
-        Channels of every unit.
+        Channels of the units; half as many at the finest resolution.
     threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
             default="channel_wise"
         What a unit does to its features: shrink them by a threshold of each sample and channel
@@ -205,7 +205,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
     def __init__(
         self,
-        depth=5,
+        depth=6,
         width=32,
         *,
         threshold_mode="channel_wise",
@@ -514,7 +514,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
     def _architecture_asked_for(self):
         shortest = min(self._window)
-        stride = (4 if shortest >= 256 else 2 if shortest >= 32 else 1) if self._dim == 1 else 2
+        stride = 2 if shortest >= 32 else 1
         room = max(1, int(np.log2(max(2, shortest / stride))) - 1)
         return {
             "n_channels": self._n_channels,

@@ -1,5 +1,7 @@
 """The denoising residual shrinkage network."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -33,16 +35,16 @@ class DenoisingDRSN(nn.Module):
     ----------
     n_channels : int, default=1
         Channels of the input and of the output.
-    depth : int, default=5
+    depth : int, default=6
         Number of resolutions below that of the stem, with two units each.
     width : int, default=32
-        Channels of every unit.
+        Channels of the units; half as many at the finest resolution.
     threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
             default="channel_wise"
         See :class:`~sklearn_drsn.layers.ShrinkageUnit`.
     kernel_size : int, default=5
         Odd; of the units.
-    stem_stride : int, default=4
+    stem_stride : int, default=2
         Of the first convolution, whose kernel has ``4 * stem_stride - 1`` values.
     dim : {1, 2}, default=1
         Number of spatial axes: input ``(n, C, length)`` or ``(n, C, height, width)``, of any size.
@@ -73,11 +75,11 @@ class DenoisingDRSN(nn.Module):
         self,
         n_channels: int = 1,
         *,
-        depth: int = 5,
+        depth: int = 6,
         width: int = 32,
         threshold_mode: str | None = "channel_wise",
         kernel_size: int = 5,
-        stem_stride: int = 4,
+        stem_stride: int = 2,
         dim: int = 1,
     ) -> None:
         sizes = {"n_channels": n_channels, "depth": depth, "width": width}
@@ -89,27 +91,27 @@ class DenoisingDRSN(nn.Module):
         super().__init__()
         self.dim = dim
         self.stem_stride = stem_stride
+        finest = -(-width // 2)
+        widths = [finest] + [width] * depth
         self.stem = convolution(
-            2 * n_channels, width, kernel_size=4 * stem_stride - 1, stride=stem_stride, dim=dim
+            2 * n_channels, finest, kernel_size=4 * stem_stride - 1, stride=stem_stride, dim=dim
         )
 
-        def units(stride: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                ShrinkageUnit(
-                    width,
-                    width,
-                    stride=stride,
-                    threshold_mode=threshold_mode,
-                    kernel_size=kernel_size,
-                    dim=dim,
-                )
-                for _ in range(depth)
+        def unit(n_channels: int, n_outputs: int, stride: int = 1) -> ShrinkageUnit:
+            return ShrinkageUnit(
+                n_channels,
+                n_outputs,
+                stride=stride,
+                threshold_mode=threshold_mode,
+                kernel_size=kernel_size,
+                dim=dim,
             )
 
-        self.down = units(2)
-        self.up = units(1)
-        self.norm = batch_norm(width, dim=dim)
-        self.head = convolution(2 * width, n_channels * stem_stride**dim, kernel_size=3, dim=dim)
+        self.down = nn.ModuleList(unit(*pair, stride=2) for pair in pairwise(widths))
+        self.narrow = convolution(width, finest, kernel_size=1, dim=dim)
+        self.up = nn.ModuleList(unit(size, size) for size in reversed(widths[:-1]))
+        self.norm = batch_norm(finest, dim=dim)
+        self.head = convolution(2 * finest, n_channels * stem_stride**dim, kernel_size=3, dim=dim)
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -128,6 +130,7 @@ class DenoisingDRSN(nn.Module):
             finer.append(x)
             x = unit(x)
         for unit, skipped in zip(self.up, reversed(finer), strict=True):
+            x = self.narrow(x) if skipped is stem else x
             x = unit(skipped + _double(x))
         x = self.head(torch.cat([torch.relu(self.norm(x)), stem], 1))
         x = _rearrange(x, self.stem_stride)
