@@ -24,14 +24,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
+from sklearn.base import clone
 
 from sklearn_drsn import SoftThresholdDenoiser, SoftThresholdTransformer
 from sklearn_drsn.datasets import load_mitbih, load_nstdb, make_donoho_signals
 from sklearn_drsn.metrics import edge_preservation, snr_improvement
 from sklearn_drsn.noise import add_noise, add_recorded_noise
-
-MODES = ("channel_wise", "channel_shared", "squeeze_excitation", None)
-
 
 # --- measuring -----------------------------------------------------------------------------------
 
@@ -145,25 +143,30 @@ def ecg(arguments):
             rows.setdefault("linear (Wiener), per level", {})[level] = [
                 snr_improvement(test, noisy_tests[level] @ linear, noisy_tests[level])
             ]
-        modes = MODES if remove_mean else MODES[:1]
+        modes = arguments.modes if remove_mean else arguments.modes[:1]
         for seed in range(arguments.seeds):
             rng = np.random.default_rng([seed, 11])
             many = np.repeat(clean, 6, axis=0)
             noisy = mixed(many, noise, rng.uniform(-2, 8, len(many)), rng, remove_mean)
+            fitted = {}
             for mode in modes:
                 denoiser = SoftThresholdDenoiser(threshold_mode=mode, random_state=seed)
-                fit_within(arguments.seconds, denoiser, noisy, many)
+                fitted[str(mode)], _ = fit_within(arguments.seconds, denoiser, noisy, many)
+            if "None" in fitted:
+                steps = fitted[str(modes[0])].max_epochs
+                plain = clone(fitted["None"]).set_params(max_epochs=steps)
+                fitted["None, steps of the first"] = quiet(plain.fit, noisy, many)
+            for label, denoiser in fitted.items():
                 for level, X in noisy_tests.items():
                     gain = snr_improvement(test, quiet(denoiser.predict, X), X)
-                    rows.setdefault(f"network, {mode}", {}).setdefault(level, []).append(gain)
+                    rows.setdefault(f"network, {label}", {}).setdefault(level, []).append(gain)
         for label, gains in rows.items():
             cells = [spread(gains[level]) if level in gains else "" for level in levels]
             print(f"  {label:34s}" + "".join(f"{cell:>16s}" for cell in cells), flush=True)
-        for mode in modes[:-1]:
-            against = [
-                paired(rows[f"network, {mode}"][v], rows["network, None"][v]) for v in (0, 6)
-            ]
-            print(f"  {mode} minus None, 95 %: {against}")
+        for label in [label for label in rows if label.startswith("network, None")]:
+            first = rows[f"network, {modes[0]}"]
+            against = [paired(first[level], rows[label][level]) for level in (0, 6)]
+            print(f"  {modes[0]} minus {label[9:]}, 95 %, 0 and 6 dB: {against}", flush=True)
         result[title] = rows
     return result
 
@@ -282,11 +285,13 @@ def main():
     parser.add_argument("--data", type=Path, help="folder that holds mitbih and nstdb")
     parser.add_argument("--seconds", type=float, default=120.0, help="CPU time of a fit")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--modes", nargs="+", default=["channel_wise", "None"])
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/denoiser.json"))
     arguments = parser.parse_args()
     if arguments.data is None and set(arguments.only) != {"families"}:
         parser.error("--data is needed for everything but --only families")
+    arguments.modes = [None if mode == "None" else mode for mode in arguments.modes]
     torch.set_num_threads(1)
     versions = {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")}
     machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}

@@ -6,6 +6,7 @@ from torch import nn
 
 from sklearn_drsn.layers._dimensions import (
     batch_norm,
+    channels_last,
     check_odd,
     convolution,
     pool,
@@ -42,6 +43,19 @@ def test_pool_is_the_mean_over_positions():
     x = torch.tensor([[[1.0, 2.0], [3.0, 6.0]]])
     assert pool(x).tolist() == [[1.5, 4.5]]
     assert pool(x[..., None].expand(-1, -1, -1, 4)).tolist() == [[1.5, 4.5]]
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("size", [(8,), (8, 7)])
+def test_channels_come_last_in_memory(n_channels, size):
+    """With one channel, too: only the strides tell, and a convolution follows them."""
+    x = torch.rand(2, n_channels, *size)
+    y = channels_last(x)
+    assert torch.equal(y, x)
+    image = y.unsqueeze(2) if len(size) == 1 else y
+    kernel = torch.rand(4, n_channels, 1, 1)
+    assert torch.conv2d(image, kernel).stride()[1] == image.stride()[1] == 1
+    assert (y.data_ptr() == x.data_ptr()) == (n_channels == 1)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2, 4])
