@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_drsn.losses import AbsoluteError, SquaredErrorSum, StructuralLoss
+from sklearn_drsn.losses import (
+    AbsoluteError,
+    GeometricError,
+    MaskedError,
+    SquaredErrorSum,
+    SteinRisk,
+    StructuralLoss,
+)
 
 pytorch_msssim = pytest.importorskip("pytorch_msssim")
 LOSSES = (AbsoluteError, SquaredErrorSum, StructuralLoss)
@@ -187,3 +194,128 @@ class TestStructuralLoss:
     def test_refuses_parameters(self, arguments, message):
         with pytest.raises(ValueError, match=message):
             StructuralLoss(**arguments)
+
+
+# --- losses of denoisers of signals --------------------------------------------------------------
+
+
+def make_signals(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class TestGeometricError:
+    def test_value(self):
+        x, errors = torch.zeros(3, 2, 5), torch.tensor([0.1, 1.0, 2.0]).reshape(3, 1, 1)
+        expected = (0.01 * 1.0 * 4.0) ** (1 / 3)
+        assert GeometricError(floor=0.0)(x + errors, x).item() == pytest.approx(expected)
+        floored = np.exp(np.mean(np.log(np.array([0.01, 1.0, 4.0]) + 0.5)))
+        assert GeometricError(floor=0.5)(x + errors, x).item() == pytest.approx(floored)
+
+    def test_a_perfect_result_costs_the_floor(self):
+        x = make_signals(4, 1, 20).requires_grad_()
+        loss = GeometricError(floor=1e-4)(x, x.detach())
+        loss.backward()
+        assert loss.item() == pytest.approx(1e-4)
+        assert x.grad.isfinite().all()
+
+    def test_a_decibel_counts_the_same_in_every_sample(self):
+        target = make_signals(2, 1, 50)
+        errors = make_signals(2, 1, 50, seed=1) * torch.tensor([0.01, 3.0]).reshape(2, 1, 1)
+        losses = []
+        for sample in range(2):
+            less = errors.clone()
+            less[sample] /= 2
+            losses.append(GeometricError(floor=0.0)(target + less, target))
+        torch.testing.assert_close(losses[0], losses[1])
+        whole = GeometricError(floor=0.0)(target + errors, target)
+        torch.testing.assert_close(losses[0], whole / 2)
+
+    def test_gradient(self):
+        prediction, target = make_signals(3, 2, 6).requires_grad_(), make_signals(3, 2, 6, seed=1)
+        assert torch.autograd.gradcheck(lambda x: GeometricError()(x, target), prediction)
+
+
+class TestSteinRisk:
+    def risk(self, function, noisy, sigma, seed=5):
+        """Estimate with a probe of plus and minus ones."""
+        probe = make_signals(*noisy.shape, seed=seed).sign()
+        outputs = torch.cat([function(noisy), function(noisy + SteinRisk().step * probe)])
+        return SteinRisk()(outputs, noisy, sigma, probe)
+
+    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.5])
+    @pytest.mark.parametrize("sigma", [0.5, 2.0])
+    def test_unbiased_for_linear_shrinkage(self, share, sigma):
+        """The mean over draws is the true risk, within four standard errors."""
+        clean = make_signals(1, 1, 200)
+        noisy = clean + sigma * make_signals(400, 1, 200, seed=1)
+        level = torch.full((1, 1, 1), sigma, dtype=torch.float64)
+        draws = torch.stack([self.risk(lambda y: share * y, y[None], level) for y in noisy])
+        true = (1 - share) ** 2 * clean.square().mean() + share**2 * sigma**2
+        spread = draws.std() / len(draws) ** 0.5
+        assert abs(draws.mean() - true) < 4 * spread + 1e-9
+
+    def test_exact_for_linear_shrinkage(self):
+        noisy, level = make_signals(3, 2, 40), torch.tensor(0.7).double()
+        expected = (0.4 - 1) ** 2 * noisy.square().mean() - 0.49 + 2 * 0.49 * 0.4
+        torch.testing.assert_close(self.risk(lambda y: 0.4 * y, noisy, level), expected)
+
+    @pytest.mark.parametrize("threshold", [0.5, 2.0])
+    def test_unbiased_for_soft_thresholds(self, threshold):
+        clean = 3 * make_signals(1, 1, 500)
+        noisy = clean + make_signals(300, 1, 500, seed=1)
+        shrink = torch.nn.Softshrink(threshold)
+        estimated = self.risk(shrink, noisy, torch.ones(()).double())
+        true = (shrink(noisy) - clean).square().mean()
+        assert estimated.item() == pytest.approx(true.item(), rel=0.02)
+
+    def test_each_sample_has_its_noise(self):
+        noisy = make_signals(4, 2, 30)
+        sigma = torch.rand(4, 2, 1, generator=torch.Generator().manual_seed(0)).double()
+        together = self.risk(torch.tanh, noisy, sigma)
+        probe = make_signals(*noisy.shape, seed=5).sign()
+        alone = []
+        for i in range(4):
+            outputs = torch.tanh(torch.stack([noisy[i], noisy[i] + SteinRisk().step * probe[i]]))
+            alone.append(SteinRisk()(outputs, noisy[i : i + 1], sigma[i : i + 1], probe[i : i + 1]))
+        torch.testing.assert_close(together, torch.stack(alone).mean())
+
+    def test_least_for_the_wiener_filter(self):
+        """Its gradient leads to the share of the signal in the power."""
+        noisy = 2 * make_signals(200, 1, 300) + make_signals(200, 1, 300, seed=1)
+        share = torch.ones((), dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.SGD([share], lr=0.05)
+        for _ in range(40):
+            optimizer.zero_grad()
+            self.risk(lambda y: share * y, noisy, torch.ones(()).double()).backward()
+            optimizer.step()
+        assert share.item() == pytest.approx(4 / 5, abs=0.01)
+
+    def test_gradient(self):
+        noisy, probe = make_signals(2, 1, 5), make_signals(2, 1, 5, seed=1).sign()
+        outputs, sigma = make_signals(4, 1, 5, seed=2), torch.rand(2, 1, 1).double()
+        loss = SteinRisk()
+        assert torch.autograd.gradcheck(
+            lambda x: loss(x, noisy, sigma, probe), outputs.requires_grad_()
+        )
+
+
+class TestMaskedError:
+    def test_value(self):
+        prediction, target = make_signals(3, 2, 20), make_signals(3, 2, 20, seed=1)
+        hidden = make_signals(3, 2, 20, seed=2) > 0.5
+        expected = np.square((prediction - target).numpy())[hidden.numpy()].mean()
+        assert MaskedError()(prediction, target, hidden).item() == pytest.approx(expected)
+
+    def test_everything_hidden_is_the_mean_squared_error(self):
+        prediction, target = make_signals(3, 2, 20), make_signals(3, 2, 20, seed=1)
+        everything = torch.ones(3, 2, 20, dtype=torch.bool)
+        loss = MaskedError()(prediction, target, everything)
+        torch.testing.assert_close(loss, torch.nn.functional.mse_loss(prediction, target))
+
+    def test_gradient_is_zero_at_what_was_seen(self):
+        prediction, target = make_signals(2, 1, 9).requires_grad_(), make_signals(2, 1, 9, seed=1)
+        hidden = (torch.arange(9) % 4 == 1).expand(2, 1, 9)
+        loss = MaskedError()
+        assert torch.autograd.gradcheck(lambda x: loss(x, target, hidden), prediction)
+        loss(prediction, target, hidden).backward()
+        assert torch.equal(prediction.grad != 0, hidden)

@@ -25,7 +25,7 @@ from sklearn_drsn.estimators._denoising import (
     relative_noise,
     standardise,
 )
-from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, map_tiles
+from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cover, map_tiles
 from sklearn_drsn.estimators._samples import check_finite, on_host, resolve_device
 from sklearn_drsn.estimators._training import Settings, make_generator, make_network
 from sklearn_drsn.layers import THRESHOLD_MODES
@@ -38,6 +38,7 @@ _NOISE_KINDS = {"gaussian", "laplacian", "pink", "impulse"}
 _LONGEST_WHOLE = {1: 2048, 2: 64}  # longer samples are taught and denoised in pieces
 _PIECE = {1: 1024, 2: 64}
 _FEWEST_PATCHES = 256  # of an epoch
+_N_COVERING = 1024  # patches that scaling is learnt from
 _N_LEVELS = 256  # patches whose noise level is looked at
 
 
@@ -291,10 +292,15 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             X = self._check_X(X, reset=not goes_on)
             self.supervision_ = self._supervision_for(X, y)
             clean = self._check_clean(X, y) if self.supervision_ == "clean" else None
+            if goes_on and any(np.less(X.shape[2:], self._window)):
+                raise ValueError(
+                    f"training goes on with windows of {self._window}, got samples of "
+                    f"{X.shape[2:]}, which are shorter"
+                )
             seed = self._settings["seed"] if goes_on else self._draw_seed()
             if not goes_on:
                 self._learn_window(X.shape[2:])
-                self._scale = PatchScaler(X)
+                self._scale = PatchScaler(cover(X, self._window, _N_COVERING))
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples, validation = self._patch_sets(X, clean, seed)
             self._learn_noise_level(samples)
@@ -387,7 +393,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
     def _check_parameters(self):
         super()._check_parameters()
-        if not isinstance(self.noise, str | np.ndarray) and not set(self.noise) <= _NOISE_KINDS:
+        if not isinstance(self.noise, str | np.ndarray) and not (
+            self.noise and set(self.noise) <= _NOISE_KINDS
+        ):
             raise ValueError(f"noise takes kinds out of {sorted(_NOISE_KINDS)}, got {self.noise!r}")
         if len(self.snr_db) != 2 or not -np.inf < self.snr_db[0] <= self.snr_db[1] < np.inf:
             raise ValueError(f"snr_db must hold a lowest and a highest ratio, got {self.snr_db!r}")
@@ -506,7 +514,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
     def _learn_noise_level(self, samples):
         generator = make_generator(self._settings["seed"], "noise level")
-        patches, _ = samples[samples.order(generator)[:_N_LEVELS]]
+        patches, extras = samples[samples.order(generator)[:_N_LEVELS]]
+        patches = extras[0] if self._is_blind else patches
         levels = relative_noise(patches.cpu().numpy().astype(np.float64))
         self.noise_level_ = float(levels.min()), float(levels.max())
 
@@ -557,13 +566,15 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
         def denoise(block):
             scaled, base, std = self._scale(block)
-            if len(levels) * len(block) < _N_LEVELS:
-                levels.append(relative_noise(scaled[np.ptp(block, axes).all(axis=1)]))
+            varied = np.ptp(block, axes).any(axis=1)
+            if varied.any() and len(levels) * len(block) < _N_LEVELS:
+                levels.append(relative_noise(scaled[varied]))
             output = self._run_hidden(scaled) if hidden else self._run(scaled)
             return np.where(np.ptp(block, axes, keepdims=True) > 0, base + std * output, block)
 
         denoised = map_tiles(denoise, X, tile, overlap=min(tile) // 4)
-        self._warn_if_out_of_range(np.concatenate(levels))
+        if levels:
+            self._warn_if_out_of_range(np.concatenate(levels))
         return denoised
 
     def _run(self, scaled):

@@ -35,21 +35,22 @@ class PatchScaler:
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_channels, ...)
-        Training set, whose mean per channel is where offsets begin.
+    patches : ndarray of shape (n_patches, n_channels, ...)
+        Some of the training set. Offsets begin at their mean per channel and are cut off where
+        hardly any of theirs lies, so that a baseline or a unit never seen before does no harm.
     """
 
-    def __init__(self, X):
-        axes = (0, *range(2, X.ndim))
-        self.centre = X.mean(axes, keepdims=True, dtype=np.float64)
+    def __init__(self, patches):
+        axes = (0, *range(2, patches.ndim))
+        self.centre = patches.mean(axes, keepdims=True, dtype=np.float64)
+        _, mean, std = standardise(patches)
+        offsets = np.clip((mean - self.centre) / std, -_LARGEST_OFFSET, _LARGEST_OFFSET)
+        self.lowest, self.highest = np.quantile(offsets, [0.02, 0.98], axis=0, keepdims=True)
 
     def __call__(self, x):
-        """Scaled patches, and their ``base`` and ``std``: ``x = base + std * scaled``.
-
-        Offsets are cut off, so that a baseline never seen before does no harm.
-        """
+        """Scaled patches, and their ``base`` and ``std``: ``x = base + std * scaled``."""
         x, mean, std = standardise(x)
-        offset = np.clip((mean - self.centre) / std, -_LARGEST_OFFSET, _LARGEST_OFFSET)
+        offset = np.clip((mean - self.centre) / std, self.lowest, self.highest)
         return x + offset, mean - std * offset, std
 
 
@@ -62,7 +63,7 @@ def standardise(x):
     mean = x.mean(axes, keepdims=True, dtype=np.float64)
     x = x - mean
     std = np.sqrt(np.square(x).mean(axes, keepdims=True))
-    std[std == 0] = 1.0
+    std[std <= 1e-12 * np.abs(mean)] = 1.0
     return x / std, mean, std
 
 
@@ -93,7 +94,7 @@ def prepare_synthetic(scale, rng, clean, _, *, noise, snr_db):
 def prepare_probes(scale, rng, noisy, sigma):
     """Noisy patches and, stacked below, slightly shifted ones, as :class:`SteinRisk` needs them."""
     noisy, _, std = scale(noisy)
-    sigma = sigma[(..., *[slice(1)] * (noisy.ndim - 2))] / std
+    sigma = np.minimum(sigma[(..., *[slice(1)] * (noisy.ndim - 2))] / std, 1.0)
     probe = rng.choice([-1.0, 1.0], noisy.shape)
     return np.concatenate([noisy, noisy + SteinRisk().step * probe]), (noisy, sigma, probe)
 
@@ -112,12 +113,12 @@ def hide(x):
     Every value is hidden once, over all copies: every fourth of a series, every fifth of an image
     along a diagonal lattice, so that the neighbours along every axis are never hidden themselves.
     """
-    axes = range(2, x.ndim)
+    axes = [axis for axis in range(2, x.ndim) if x.shape[axis] > 1] or [x.ndim - 1]
     period = 4 if x.ndim == 3 else 5
     indices = np.indices(x.shape[2:])
     place = sum(stride * index for stride, index in enumerate(indices, 1)) % period
-    padded = np.pad(x, [(0, 0), (0, 0)] + [(1, 1)] * len(axes), mode="reflect")
-    inner = [slice(None)] * 2 + [slice(1, -1)] * len(axes)
+    padded = np.pad(x, [(0, 0), (0, 0)] + [(1, 1)] * (x.ndim - 2), mode="reflect")
+    inner = [slice(None)] * 2 + [slice(1, -1)] * (x.ndim - 2)
     neighbours = np.zeros_like(x)
     for axis in axes:
         for side in (slice(None, -2), slice(2, None)):

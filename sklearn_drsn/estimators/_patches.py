@@ -8,7 +8,7 @@ import torch
 from sklearn_drsn.estimators._samples import batch_slices
 from sklearn_drsn.estimators._training import Network, make_generator
 
-__all__ = ["PatchNetwork", "PatchSet", "cut", "map_tiles", "values_per_block"]
+__all__ = ["PatchNetwork", "PatchSet", "cover", "cut", "map_tiles", "values_per_block"]
 
 values_per_block = 2**15  # of a forward pass at prediction
 
@@ -76,6 +76,15 @@ def cut(sample, start, size):
     return sample[(slice(None), *(slice(first, first + length) for first, length in ends))]
 
 
+def cover(X, size, most):
+    """Patches side by side of a stack ``(n, n_channels, ...)``, evenly thinned out to ``most``."""
+    axes = zip(X.shape[2:], size, strict=True)
+    starts = list(itertools.product(*(range(0, 1 + n - one, one) for n, one in axes)))
+    places = [(row, start) for row in range(len(X)) for start in starts]
+    step = -(-len(places) // most)
+    return np.stack([cut(X[row], start, size) for row, start in places[::step]])
+
+
 class PatchNetwork(Network):
     """Net whose loss is given the output and the extras of a :class:`PatchSet`."""
 
@@ -104,6 +113,7 @@ class PatchNetwork(Network):
     @torch.no_grad()
     def run_block(self, block, module=None):
         """Output of the network, or of a module in its place, for an array, as an array."""
+        self.module_.eval()
         block = torch.from_numpy(block).to(self.device)
         return self.infer(block, module=module).cpu().numpy()
 

@@ -271,6 +271,7 @@ class BaseRestorer(BaseNetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
+        tags.input_tags.positive_only = True
         return tags
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sklearn_drsn import networks
-from sklearn_drsn.networks import CSSFN, DRSN, MACR, MSRN, DnCNN
+from sklearn_drsn.networks import CSSFN, DRSN, MACR, MSRN, DenoisingDRSN, DnCNN
 
 # id: how to build it, the shape of an input of five samples, the shape of the output.
 CASES = {
@@ -27,6 +27,12 @@ CASES = {
     "DRSN no shortcut": (partial(DRSN, depth=3, shortcut=False, dropout=0.2), (5, 1, 30), (5, 8)),
     "DRSN table": (partial(DRSN, 7, 3, depth=3, width=6, dim=0), (5, 7), (5, 3)),
     "DRSN image": (partial(DRSN, 3, 1, depth=3, dim=2), (5, 3, 14, 11), (5, 1)),
+    "DenoisingDRSN": (partial(DenoisingDRSN, depth=2, width=4), (5, 1, 45), (5, 1, 45)),
+    "DenoisingDRSN image": (
+        partial(DenoisingDRSN, 3, depth=1, width=4, kernel_size=3, stem_stride=2, dim=2),
+        (5, 3, 14, 11),
+        (5, 3, 14, 11),
+    ),
     "DnCNN": (partial(DnCNN, 5, 8), (5, 1, 9, 8), (5, 1, 9, 8)),
     "DnCNN plain": (partial(DnCNN, 3, 4, 3, False, False), (5, 3, 9, 8), (5, 3, 9, 8)),
     "MACR": (partial(MACR, n_blocks=2, width=4), (5, 1, 18, 15), (5, 1, 18, 15)),
@@ -70,6 +76,8 @@ def make_net(make, seed=0):
         if hasattr(layer, "running_mean"):
             layer.running_mean.normal_(std=0.1, generator=generator)
             layer.running_var.uniform_(0.5, 2, generator=generator)
+        if hasattr(layer, "weight") and not layer.weight.any():  # a head that begins with nothing
+            torch.nn.init.normal_(layer.weight, std=0.1, generator=generator)
     return net
 
 
