@@ -172,7 +172,7 @@ def denoising(arguments):
         print(f"\nDnCNN, depth 8, width 32: Set12, sigma {sigma}")
         noisy = noisy_copies(clean, sigma)
         classical = tuned_non_local_means(noisy, clean, sigma)
-        restorer = DnCNNDenoiser(8, 32, sigma=sigma / 255, lr=0.006, max_epochs=8)
+        restorer = DnCNNDenoiser(8, 32, sigma=sigma / 255, lr=0.006, max_epochs=6)
         seconds = trained(restorer, train, arguments)
         found = decibels(restorer.predict(noisy), clean)
         bar = max(29.3, classical + 0.6) if sigma == 25 else classical + 0.6
@@ -305,7 +305,7 @@ def super_resolution(arguments):
     result = {"bicubic": bicubic}
     for attention in arguments.attentions:
         restorer = MSRNSuperResolver(
-            n_blocks=2, width=24, attention=attention, patch_size=24, max_epochs=8
+            n_blocks=2, width=24, attention=attention, patch_size=24, lr=0.004, max_epochs=8
         )
         seconds = trained(restorer, train, arguments)
         found = decibels(restorer.predict(small), clean, border=2)
