@@ -561,7 +561,6 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         return self._teacher == "blind_spot"
 
     def _denoise(self, X, *, hidden):
-        tile = self._window if self.tile_length is None else (self.tile_length,) * self._dim
         levels, axes = [], tuple(range(2, X.ndim))
 
         def denoise(block):
@@ -572,10 +571,14 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             output = self._run_hidden(scaled) if hidden else self._run(scaled)
             return np.where(np.ptp(block, axes, keepdims=True) > 0, base + std * output, block)
 
-        denoised = map_tiles(denoise, X, tile, overlap=min(tile) // 4)
+        denoised = self._map_tiles(denoise, X)
         if levels:
             self._warn_if_out_of_range(np.concatenate(levels))
         return denoised
+
+    def _map_tiles(self, function, X):
+        tile = self._window if self.tile_length is None else (self.tile_length,) * self._dim
+        return map_tiles(function, X, tile, overlap=min(tile) // 4)
 
     def _run(self, scaled):
         return self.net_.run_block(scaled.astype(np.float32)).astype(np.float64)

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_drsn.estimators import DRSNClassifier, DRSNRegressor, SoftThresholdDenoiser
 from sklearn_drsn.estimators._denoising import noise_levels
-from sklearn_drsn.estimators._patches import map_tiles
 from sklearn_drsn.estimators._samples import prediction_blocks
 from sklearn_drsn.functional import soft_threshold
 from sklearn_drsn.layers import AdaptiveThreshold
@@ -193,8 +192,6 @@ def _read_whole(estimator, X, probe):
 def _read_tiles(estimator, X, probe):
     """Lead the tiles of samples through; the numbers of the samples that those of a block show."""
     X = estimator._check_X(X, reset=False)
-    length, dim = estimator.tile_length, X.ndim - 2
-    tile = estimator._window if length is None else (length,) * dim
     owners = []
 
     def lead_through(block):
@@ -207,10 +204,10 @@ def _read_tiles(estimator, X, probe):
         return block
 
     # From one on, so that the zeros which fill the last block up become the owner -1.
-    numbers = np.arange(1.0, 1 + len(X)).reshape(-1, 1, *[1] * dim)
+    numbers = np.arange(1.0, 1 + len(X)).reshape(-1, 1, *[1] * (X.ndim - 2))
     numbers = np.broadcast_to(numbers, (len(X), 1, *X.shape[2:]))
-    map_tiles(lead_through, X, tile, overlap=min(tile) // 4)
-    map_tiles(number, numbers, tile, overlap=min(tile) // 4)
+    estimator._map_tiles(lead_through, X)
+    estimator._map_tiles(number, numbers)
     return owners
 
 
