@@ -12,6 +12,7 @@ tenth as many epochs. Needs scikit-image, Pillow, h5py and pytorch-msssim.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -149,20 +150,16 @@ def speed(restorer, image, rounds):
     return {"ratio": [low, ratio, high], "seconds": statistics.median(theirs)}
 
 
-def non_local_means(noisy, sigma, strength):
-    return denoise_nl_means(
-        noisy, patch_size=5, patch_distance=11, h=strength * sigma, sigma=sigma, fast_mode=True
-    )
-
-
 def tuned_non_local_means(noisy, clean, sigma):
-    """Its best PSNR over filter strengths, which the test images choose."""
-    results = {
-        strength: decibels([non_local_means(x, sigma / 255, strength) for x in noisy], clean)
-        for strength in (0.5, 0.6, 0.7, 0.8)
-    }
+    """Its best PSNR over sizes and strengths, which the test images choose."""
+    results = {}
+    for patch_size, distance, strength in itertools.product((5, 7), (9, 13), (0.5, 0.55, 0.6)):
+        options = {"patch_size": patch_size, "patch_distance": distance, "fast_mode": True}
+        h = strength * sigma / 255
+        restored = [denoise_nl_means(x, h=h, sigma=sigma / 255, **options) for x in noisy]
+        results[patch_size, distance, strength] = decibels(restored, clean)
     best = max(results, key=results.get)
-    return row(f"non-local means, best strength {best}", results[best])
+    return row(f"non-local means, best of {len(results)}: {best}", results[best])
 
 
 def denoising(arguments):
@@ -275,7 +272,8 @@ def deblurring(arguments):
         found, likeness, seconds = [], [], []
         for seed in range(arguments.seeds):
             restorer = cls(
-                n_scales, 1, 16, blur_length=(5, 11), max_epochs=12, random_state=seed
+                n_scales, 1, 32, blur_length=(5, 11), lr=0.002, batch_size=8, max_epochs=12,
+                random_state=seed,
             )  # fmt: skip
             seconds.append(trained(restorer, train, arguments))
             restored = restorer.predict(blurred)
@@ -328,7 +326,7 @@ def magnetic_resonance(arguments):
             ]
         best = max(row(label, decibels(x, clean)) for label, x in baselines.items())
         restorer = CSSFNSuperResolver(
-            n_blocks=4, width=32, downsampling=downsampling, max_epochs=12
+            n_blocks=4, width=32, downsampling=downsampling, lr=0.004, batch_size=8, max_epochs=16
         )  # fmt: skip
         seconds = trained(restorer, train, arguments)
         found = decibels(restorer.predict(small), clean)
