@@ -250,6 +250,12 @@ def with_trunk(block):
     return Deblurrer
 
 
+def deconvolved(image, kernel, margin=32):
+    """Richardson-Lucy on an image that goes on as its mirror, as it did when it was blurred."""
+    padded = np.pad(np.maximum(image, 1e-6), margin, "symmetric")
+    return richardson_lucy(padded, kernel, num_iter=15)[margin:-margin, margin:-margin]
+
+
 def deblurring(arguments):
     """Small networks on motion blur against deconvolution with kernels of other lengths."""
     train, clean = pictures("train400", arguments)[::8], pictures("set12", arguments)[:7]
@@ -260,8 +266,7 @@ def deblurring(arguments):
     result = {"blurred": show_pair("blurred", blurred, clean)}
     for factor in (1.5, 0.67, 1.0):
         kernels = [motion_blur_kernel(max(1, factor * length), angle) for length, angle in motions]
-        sharp = [richardson_lucy(np.maximum(b, 1e-6), k, num_iter=15)
-                 for b, k in zip(blurred, kernels, strict=True)]  # fmt: skip
+        sharp = [deconvolved(b, k) for b, k in zip(blurred, kernels, strict=True)]
         label = f"Richardson-Lucy, kernel {factor} times as long"
         result[label] = show_pair(label, sharp, clean)
     blocks = {"Res-blocks": Residual, "dense blocks": Dense,

@@ -11,7 +11,7 @@ import sklearn_drsn
 
 ROOT = Path(sklearn_drsn.__file__).parent
 SKORCH = "estimators/_training.py"  # the only file that may import it
-HEAVY = {"matplotlib", "onnx", "dask", "skimage"}
+HEAVY = {"matplotlib", "onnx", "onnxruntime", "onnxscript", "skops", "dask", "skimage"}
 MODELS = {"functional", "wavelets", "losses", "layers", "networks"}
 BELOW_ESTIMATORS = MODELS | {"noise", "degradations", "metrics"}
 ALLOWED = {

@@ -1,0 +1,319 @@
+"""Fitted estimators as torch modules from arrays to predictions, scaling and tiles included.
+
+Every module maps float64 to float64, as ``predict`` does; networks see float32.
+"""
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.feature_selection import SelectorMixin
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from torch import Tensor, nn
+
+from sklearn_drsn.estimators import (
+    CSSFNSuperResolver,
+    DnCNNDenoiser,
+    DRSNClassifier,
+    DRSNRegressor,
+    MACRDeblurrer,
+    MSRNSuperResolver,
+    SoftThresholdDenoiser,
+)
+from sklearn_drsn.estimators._restoration import _LARGEST_OVERLAP
+
+__all__ = ["make_module"]
+
+
+def make_module(estimator):
+    """Module that computes what a fitted estimator, on the CPU, predicts or transforms.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is none that can be exported; the message lists those.
+    """
+    for kinds, make in _MODULES.items():
+        if isinstance(estimator, kinds):
+            return make(estimator).eval()
+    names = ", ".join(sorted(kind.__name__ for kinds in _MODULES for kind in kinds))
+    raise TypeError(f"{type(estimator).__name__} cannot be exported to ONNX, only {names} can")
+
+
+# --- steps of scikit-learn -----------------------------------------------------------------------
+
+
+class _Affine(nn.Module):
+    """``(x - shift) / scale``, kept within bounds."""
+
+    def __init__(self, shift, scale, bounds=None):
+        super().__init__()
+        self.shift, self.scale = _constant(shift), _constant(scale)
+        self.bounds = bounds
+
+    def forward(self, X: Tensor) -> Tensor:
+        X = (X - self.shift) / self.scale
+        return X if self.bounds is None else X.clamp(*self.bounds)
+
+
+class _Projection(nn.Module):
+    def __init__(self, pca):
+        super().__init__()
+        components = pca.components_
+        if pca.whiten:
+            floor = np.finfo(pca.explained_variance_.dtype).eps
+            deviations = np.sqrt(np.maximum(pca.explained_variance_, floor))
+            components = components / deviations[:, None]
+        self.mean, self.components = _constant(pca.mean_), _constant(components.T)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return (X - self.mean) @ self.components
+
+
+class _Selection(nn.Module):
+    def __init__(self, selector):
+        super().__init__()
+        self.columns = torch.from_numpy(selector.get_support(indices=True).astype(np.int64))
+
+    def forward(self, X: Tensor) -> Tensor:
+        return X.index_select(1, self.columns)
+
+
+def _constant(values):
+    """Buffers would do as well; plain attributes are exported as constants too."""
+    return torch.tensor(np.asarray(values, np.float64))
+
+
+def _standard_scaler(scaler):
+    return _Affine(
+        scaler.mean_ if scaler.with_mean else 0.0, scaler.scale_ if scaler.with_std else 1.0
+    )
+
+
+def _robust_scaler(scaler):
+    return _Affine(
+        scaler.center_ if scaler.with_centering else 0.0,
+        scaler.scale_ if scaler.with_scaling else 1.0,
+    )
+
+
+def _min_max_scaler(scaler):
+    bounds = scaler.feature_range if scaler.clip else None
+    return _Affine(-scaler.min_ / scaler.scale_, 1 / scaler.scale_, bounds)
+
+
+def _max_abs_scaler(scaler):
+    return _Affine(0.0, scaler.scale_, (-1.0, 1.0) if getattr(scaler, "clip", False) else None)
+
+
+# --- classifier and regressor --------------------------------------------------------------------
+
+
+class _Outputs(nn.Module):
+    """Scaled samples through a network that gives a row for each."""
+
+    def __init__(self, estimator):
+        super().__init__()
+        self.network = estimator.net_.module_
+        self.shape = None if estimator.input_shape is None else estimator.input_shape_
+        self.scale = _InputScaling(estimator._input_scaler, len(estimator.input_shape_))
+
+    def forward(self, X: Tensor) -> Tensor:
+        if self.shape is not None:
+            X = X.reshape(-1, *self.shape)
+        return self.network(self.scale(X).float()).double()
+
+
+class _InputScaling(nn.Module):
+    def __init__(self, scaler, n_axes):
+        super().__init__()
+        self.mode, self.axes = scaler.mode, tuple(range(2, 1 + n_axes))
+        if self.mode == "channel":
+            shape = (-1,) + (1,) * len(self.axes)
+            self.mean = _constant(scaler.mean_).reshape(shape)
+            self.deviation = _constant(scaler.scale_).reshape(shape)
+
+    def forward(self, X: Tensor) -> Tensor:
+        if self.mode is None:
+            return X
+        if self.mode == "channel":
+            return (X - self.mean) / self.deviation
+        mean = X.mean(self.axes, keepdim=True)
+        deviation = (X - mean).square().mean(self.axes, keepdim=True).sqrt()
+        constant = deviation <= 10 * np.finfo(np.float64).eps * mean.abs()
+        return (X - mean) / torch.where(constant, 1.0, deviation)
+
+
+class _Classification(_Outputs):
+    """Number of the most probable class, and all probabilities."""
+
+    def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
+        outputs = super().forward(X)
+        return outputs.argmax(1), torch.softmax(outputs, 1)
+
+
+class _Regression(_Outputs):
+    def __init__(self, regressor):
+        super().__init__(regressor)
+        scaler = regressor._target_scaler
+        self.mean, self.deviation = _constant(scaler.mean_), _constant(scaler.scale_)
+        self.target_shape = regressor._target_shape
+
+    def forward(self, X: Tensor) -> Tensor:
+        y = super().forward(X) * self.deviation + self.mean
+        return y.reshape(-1, *self.target_shape)
+
+
+# --- signals and images of any size --------------------------------------------------------------
+
+
+def _map_tiles(function, X: Tensor, tile, overlap, scale=1) -> Tensor:
+    """What :func:`~sklearn_drsn.estimators._patches.map_tiles` does, for sizes not yet known."""
+    n_axes = X.ndim - 2
+    sizes = X.shape[2:]
+    axes = [_spread(*pair, overlap, scale) for pair in zip(sizes, tile, strict=True)]
+    for i, (starts, length, _) in enumerate(axes):
+        index = (starts[:, None] + torch.arange(length)).flatten()
+        shape = (*X.shape[: 2 + 2 * i], starts.shape[0], length, *X.shape[3 + 2 * i :])
+        X = X.index_select(2 + 2 * i, index).reshape(shape)
+    numbers = [2 + 2 * i for i in range(n_axes)]
+    order = (0, *numbers, 1, *(number + 1 for number in numbers))
+    X = X.permute(order)
+    counts = X.shape[: 1 + n_axes]
+    Y = function(X.reshape(-1, *X.shape[1 + n_axes :]))
+    Y = Y.reshape(*counts, *Y.shape[1:]).permute(tuple(np.argsort(order)))
+    for i in reversed(range(n_axes)):
+        starts, length, weights = axes[i]
+        index = (scale * starts[:, None] + torch.arange(scale * length)).flatten()
+        Y = Y * weights.reshape(*weights.shape, *(1,) * (Y.ndim - 4 - 2 * i))
+        Y = Y.flatten(2 + 2 * i, 3 + 2 * i)
+        whole = Y.new_zeros((*Y.shape[: 2 + 2 * i], scale * sizes[i], *Y.shape[3 + 2 * i :]))
+        Y = whole.index_add(2 + 2 * i, index, Y)
+    return Y
+
+
+def _spread(size, tile, overlap, scale):
+    """Starts of tiles along an axis, their length, their weights ``(n_tiles, scale * length)``."""
+    tile = torch.sym_min(tile, size)
+    step = torch.sym_max(1, tile - overlap)
+    n_steps = (size - tile + step - 1) // step  # ONNX rounds a negative quotient otherwise
+    room = torch.scalar_tensor(size - tile, dtype=torch.float64)
+    starts = torch.arange(n_steps + 1) * (room / torch.sym_max(1, n_steps))
+    starts = starts.round().long()
+    place = torch.arange(scale * tile, dtype=torch.float64)
+    fade = (1 + torch.minimum(place, place.flip(0))) / (scale * overlap + 1)
+    fade = fade.clamp(max=1.0).expand(starts.shape[0], -1)
+    index = scale * starts[:, None] + torch.arange(scale * tile)
+    total = fade.new_zeros(scale * size).index_add(0, index.flatten(), fade.flatten())
+    return starts, tile, fade / total[index]
+
+
+class _Denoising(nn.Module):
+    def __init__(self, denoiser):
+        super().__init__()
+        self.network = denoiser.net_.module_
+        scaler = denoiser._scale
+        self.centre = _constant(scaler.centre)
+        self.lowest, self.highest = _constant(scaler.lowest), _constant(scaler.highest)
+        self.is_flat, self.is_blind = denoiser._n_dims == 2, denoiser._is_blind
+        length = denoiser.tile_length
+        self.tile = denoiser._window if length is None else (length,) * denoiser._dim
+
+    def forward(self, X: Tensor) -> Tensor:
+        X = X[:, None] if self.is_flat else X
+        X = _map_tiles(self._denoise, X, self.tile, min(self.tile) // 4)
+        return X[:, 0] if self.is_flat else X
+
+    def _denoise(self, X: Tensor) -> Tensor:
+        axes = tuple(range(2, X.ndim))
+        mean = X.mean(axes, keepdim=True)
+        std = (X - mean).square().mean(axes, keepdim=True).sqrt()
+        std = torch.where(std <= 1e-12 * mean.abs(), 1.0, std)
+        offset = ((mean - self.centre) / std).clamp(self.lowest, self.highest)
+        scaled = (X - mean) / std + offset
+        output = self._run_hidden(scaled) if self.is_blind else self._run(scaled)
+        varies = X.amax(axes, keepdim=True) > X.amin(axes, keepdim=True)
+        return torch.where(varies, mean - std * offset + std * output, X)
+
+    def _run(self, X: Tensor) -> Tensor:
+        return self.network(X.float()).double()
+
+    def _run_hidden(self, X: Tensor) -> Tensor:
+        """See :func:`~sklearn_drsn.estimators._denoising.hide`."""
+        axes = range(2, X.ndim)
+        period = 4 if X.ndim == 3 else 5
+        place, neighbours = torch.zeros((), dtype=torch.int64), torch.zeros_like(X)
+        for axis in axes:
+            size = X.shape[axis]
+            along = torch.arange(size)
+            place = place.unsqueeze(-1) + (axis - 1) * along
+            before, after = (along - 1).abs(), size - 1 - (size - 2 - along).abs()
+            neighbours += X.index_select(axis, before) + X.index_select(axis, after)
+        neighbours /= 2 * len(axes)
+        result = X
+        for offset in range(period):
+            hidden = place % period == offset
+            output = self._run(torch.where(hidden, neighbours, X))
+            result = torch.where(hidden, output, result)
+        return result
+
+
+class _Restoration(nn.Module):
+    def __init__(self, restorer):
+        super().__init__()
+        module = restorer._module_for_prediction()
+        self.network = restorer.net_.module_ if module is None else module
+        self.channel_axis = restorer.channel_axis
+        self.turns = list(restorer._turns if restorer.self_ensemble else restorer._turns[:1])
+        self.tile, self.scale = restorer.tile_size, restorer._scale
+
+    def forward(self, X: Tensor) -> Tensor:
+        axis = self.channel_axis
+        axis = axis + 1 if axis is not None and axis >= 0 else axis  # of the stack
+        images = X[:, None] if axis is None else X.movedim(axis, 1)
+        total = sum(_turn_back(self._run(_turn(images, turn)), turn) for turn in self.turns)
+        images = (total / len(self.turns)).clamp(0.0, 1.0)
+        return images[:, 0] if axis is None else images.movedim(1, axis)
+
+    def _run(self, images: Tensor) -> Tensor:
+        overlap = min(self.tile // 4, _LARGEST_OVERLAP)
+        return _map_tiles(
+            lambda block: self.network(block.float()).double(),
+            images,
+            (self.tile, self.tile),
+            overlap,
+            self.scale,
+        )
+
+
+def _turn(images, number):
+    """See :func:`~sklearn_drsn.estimators._images.rotate`."""
+    return torch.rot90(images.mT if number >= 4 else images, number % 4, (-2, -1))
+
+
+def _turn_back(images, number):
+    images = torch.rot90(images, -(number % 4), (-2, -1))
+    return images.mT if number >= 4 else images
+
+
+def _super_resolution(resolver):
+    if resolver.channel_axis is not None:
+        raise TypeError(
+            f"{type(resolver).__name__} can be exported to ONNX for grey images only, got "
+            f"channel_axis={resolver.channel_axis}"
+        )
+    return _Restoration(resolver)
+
+
+_MODULES = {
+    (DRSNClassifier,): _Classification,
+    (DRSNRegressor,): _Regression,
+    (SoftThresholdDenoiser,): _Denoising,
+    (DnCNNDenoiser, MACRDeblurrer): _Restoration,
+    (MSRNSuperResolver, CSSFNSuperResolver): _super_resolution,
+    (StandardScaler,): _standard_scaler,
+    (RobustScaler,): _robust_scaler,
+    (MinMaxScaler,): _min_max_scaler,
+    (MaxAbsScaler,): _max_abs_scaler,
+    (PCA,): _Projection,
+    (SelectorMixin,): _Selection,
+}
