@@ -20,6 +20,8 @@ class TestBlock:
     @pytest.mark.parametrize("fusion", ["concatenate", "add"])
     def test_a_group_reads_itself_and_those_before(self, fusion):
         block, x = SerialFusionBlock(6, 3, fusion), make_images(1, 6, 7, 7).requires_grad_()
+        for parameter in block.parameters():
+            nn.init.ones_(parameter)  # no unit is dead
         mixed = []
         block.mix.register_forward_hook(lambda module, args, output: mixed.append(*args))
         block(x)
