@@ -209,18 +209,29 @@ def self_supervised(arguments):
     for seed in range(arguments.seeds):
         many = np.repeat(clean, 4, axis=0)
         noisy = add_noise(many, snr_db=6.0, random_state=[seed, 12])
-        for label, settings, data in (
-            ("supervised", {}, (noisy, many)),
-            ("SURE", {"self_loss": "sure"}, (noisy,)),
-            ("blind-spot", {"self_loss": "blind_spot"}, (noisy,)),
+        for (label, settings, data), mode in itertools.product(
+            (
+                ("supervised", {}, (noisy, many)),
+                ("SURE", {"self_loss": "sure"}, (noisy,)),
+                ("blind-spot", {"self_loss": "blind_spot"}, (noisy,)),
+            ),
+            arguments.modes,
         ):
-            denoiser = SoftThresholdDenoiser(random_state=seed, **settings)
+            denoiser = SoftThresholdDenoiser(threshold_mode=mode, random_state=seed, **settings)
             fit_within(arguments.seconds, denoiser, *data)
             gain = snr_improvement(test, quiet(denoiser.predict, noisy_test), noisy_test)
-            gains.setdefault(label, []).append(gain)
+            gains.setdefault(f"{label}, {mode}", []).append(gain)
+            print(f"  seed {seed}, {label}, {mode}: {gain:.2f}", flush=True)
     print("\nECG in white noise at 6 dB, gain in dB")
     for label, values in gains.items():
         print(f"  {label:34s}{spread(values)}", flush=True)
+    first, *others = (str(mode) for mode in arguments.modes)
+    for label, other in itertools.product(("supervised", "SURE", "blind-spot"), others):
+        against = paired(gains[f"{label}, {first}"], gains[f"{label}, {other}"])
+        print(f"  {label}: {first} minus {other}, equal time, 95 %: {against}")
+    for label in ("SURE", "blind-spot"):
+        against = paired(gains[f"supervised, {first}"], gains[f"{label}, {first}"])
+        print(f"  supervised minus {label}, 95 %: {against}")
     return gains
 
 
@@ -246,7 +257,8 @@ def families(arguments):
     rises = edge_shares(clean, auto)
     print(f"  auto: least jump of blocks kept {100 * rises:.1f} %")
     for seed in range(arguments.seeds):
-        for mode in ("channel_wise", None):
+        fitted = {}
+        for mode in arguments.modes:
             denoiser = SoftThresholdDenoiser(
                 threshold_mode=mode,
                 supervision="synthetic",
@@ -254,12 +266,23 @@ def families(arguments):
                 batch_size=8,
                 random_state=seed,
             )
-            fit_within(arguments.seconds, denoiser, X)
+            fitted[str(mode)], _ = fit_within(arguments.seconds, denoiser, X)
+        if "None" in fitted:
+            steps = fitted[str(arguments.modes[0])].max_epochs
+            plain = clone(fitted["None"]).set_params(max_epochs=steps)
+            fitted["None, steps of the first"] = quiet(plain.fit, X)
+        for label, denoiser in fitted.items():
             denoised = quiet(denoiser.predict, flat).reshape(noisy.shape)
-            report(f"network, {mode}, seed {seed}", np.mean((denoised - clean) ** 2, axis=-1))
+            report(f"network, {label}", np.mean((denoised - clean) ** 2, axis=-1))
             kept = edge_shares(clean, denoised)
             print(f"    least jump of blocks kept {100 * kept:.1f} % (bar 90)")
             print(f"    {smoothing_of_equal_error(clean[0], noisy[:, 0], denoised[:, 0])}")
+    for label, errors in result.items():
+        means = np.mean(errors, axis=1)
+        print(f"  {label:36s} mean over seeds{spread(means)}", flush=True)
+        if label.startswith("network, None"):
+            first = np.mean(result[f"network, {arguments.modes[0]}"], axis=1)
+            print(f"    {arguments.modes[0]} minus it, 95 %: {paired(first, means)}", flush=True)
     return result
 
 

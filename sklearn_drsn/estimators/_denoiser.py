@@ -18,12 +18,14 @@ from sklearn_drsn.estimators._denoising import (
     PatchScaler,
     hide,
     noise_levels,
+    power,
     prepare_hidden,
     prepare_pairs,
     prepare_probes,
     prepare_synthetic,
     relative_noise,
     standardise,
+    temper,
 )
 from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cover, map_tiles
 from sklearn_drsn.estimators._samples import check_finite, on_host, resolve_device
@@ -84,7 +86,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         "sure": Stein's unbiased risk estimate with an estimated noise level, for white Gaussian
         noise only; other noise, such as drift or hum, is left in. "blind_spot": predict values
         hidden from the network, for noise of any distribution that is independent from value to
-        value; four to five times slower when it denoises.
+        value; four to five times slower when it denoises. After either, of what the network takes
+        off only the share is removed that exceeds its error on signals without noise.
     noise : {"gaussian", "laplacian", "pink", "impulse"}, tuple of them or ndarray of shape \
             (n_recordings, n_values), default="gaussian"
         Noise of "synthetic" supervision: a kind of :func:`~sklearn_drsn.noise.add_noise`, several
@@ -305,6 +308,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             samples, validation = self._patch_sets(X, clean, seed)
             self._learn_noise_level(samples)
             train(net, samples, validation, patience=self._patience())
+            self._learn_error(samples)
         return self
 
     def predict(self, X):
@@ -329,7 +333,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        denoised = self._denoise(X, hidden=self._is_blind)
+        denoised = self._denoise(X)
         return denoised[:, 0] if self._n_dims == 2 else denoised
 
     def transform(self, X):
@@ -368,7 +372,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         X = self._check_X(X, reset=False)
         if self._looks_clean(X, y):
             y = self._check_clean(X, y)
-            return float(snr_improvement(y, self._denoise(X, hidden=self._is_blind), X))
+            return float(snr_improvement(y, self._denoise(X), X))
         _, _, std = standardise(X)
         error = (self._denoise(X, hidden=True) - X) / std
         return -float(np.square(error).mean())
@@ -513,11 +517,22 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         return self.self_loss if self.supervision_ == "self" else self.supervision_
 
     def _learn_noise_level(self, samples):
+        levels = relative_noise(self._some_patches(samples))
+        self.noise_level_ = float(levels.min()), float(levels.max())
+        self._error = np.zeros((1, self._n_channels, *[1] * self._dim))
+
+    def _learn_error(self, samples):
+        """What the network takes off signals that are clean, for which its own results stand in."""
+        if self.supervision_ == "self":  # else it was taught with clean ones
+            denoised = self._run_as_taught(self._some_patches(samples))
+            removed = denoised - self._run_as_taught(denoised)
+            self._error = power(removed).mean(axis=0, keepdims=True)
+
+    def _some_patches(self, samples):
         generator = make_generator(self._settings["seed"], "noise level")
         patches, extras = samples[samples.order(generator)[:_N_LEVELS]]
-        patches = extras[0] if self._is_blind else patches
-        levels = relative_noise(patches.cpu().numpy().astype(np.float64))
-        self.noise_level_ = float(levels.min()), float(levels.max())
+        patches = extras[0] if self.supervision_ == "self" else patches
+        return patches.cpu().numpy().astype(np.float64)
 
     # --- the net ---------------------------------------------------------------------------------
 
@@ -560,7 +575,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     def _is_blind(self):
         return self._teacher == "blind_spot"
 
-    def _denoise(self, X, *, hidden):
+    def _denoise(self, X, *, hidden=False):
         levels, axes = [], tuple(range(2, X.ndim))
 
         def denoise(block):
@@ -568,7 +583,10 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             varied = np.ptp(block, axes).any(axis=1)
             if varied.any() and len(levels) * len(block) < _N_LEVELS:
                 levels.append(relative_noise(scaled[varied]))
-            output = self._run_hidden(scaled) if hidden else self._run(scaled)
+            if hidden:
+                output = self._run_hidden(scaled)
+            else:
+                output = temper(scaled, self._run_as_taught(scaled), self._error)
             return np.where(np.ptp(block, axes, keepdims=True) > 0, base + std * output, block)
 
         denoised = self._map_tiles(denoise, X)
@@ -579,6 +597,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     def _map_tiles(self, function, X):
         tile = self._window if self.tile_length is None else (self.tile_length,) * self._dim
         return map_tiles(function, X, tile, overlap=min(tile) // 4)
+
+    def _run_as_taught(self, scaled):
+        return self._run_hidden(scaled) if self._is_blind else self._run(scaled)
 
     def _run(self, scaled):
         return self.net_.run_block(scaled.astype(np.float32)).astype(np.float64)

@@ -11,12 +11,14 @@ __all__ = [
     "PatchScaler",
     "hide",
     "noise_levels",
+    "power",
     "prepare_hidden",
     "prepare_pairs",
     "prepare_probes",
     "prepare_synthetic",
     "relative_noise",
     "standardise",
+    "temper",
 ]
 
 CRITERIA = {
@@ -140,3 +142,19 @@ def noise_levels(x):
 def relative_noise(standardised):
     """Loudest channel's share of noise in the standard deviation of every sample."""
     return noise_levels(standardised).max(axis=1)
+
+
+def power(x):
+    """Mean square of every sample and channel, of shape ``(n, C, 1, ...)``."""
+    return np.square(x).mean(tuple(range(2, x.ndim)), keepdims=True)
+
+
+def temper(noisy, denoised, error):
+    """Denoised patches of which as much is taken back as is error rather than noise.
+
+    What was removed holds noise and the network's ``error``, of a power known per channel: the
+    Wiener gain keeps of it the share that is noise.
+    """
+    removed = noisy - denoised
+    share = np.maximum(0.0, 1.0 - error / np.maximum(power(removed), 1e-30))
+    return noisy - share * removed

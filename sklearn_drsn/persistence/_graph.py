@@ -214,6 +214,7 @@ class _Denoising(nn.Module):
         scaler = denoiser._scale
         self.centre = _constant(scaler.centre)
         self.lowest, self.highest = _constant(scaler.lowest), _constant(scaler.highest)
+        self.error = _constant(denoiser._error)
         self.is_flat, self.is_blind = denoiser._n_dims == 2, denoiser._is_blind
         length = denoiser.tile_length
         self.tile = denoiser._window if length is None else (length,) * denoiser._dim
@@ -231,6 +232,9 @@ class _Denoising(nn.Module):
         offset = ((mean - self.centre) / std).clamp(self.lowest, self.highest)
         scaled = (X - mean) / std + offset
         output = self._run_hidden(scaled) if self.is_blind else self._run(scaled)
+        removed = scaled - output  # see sklearn_drsn.estimators._denoising.temper
+        share = 1.0 - self.error / removed.square().mean(axes, keepdim=True).clamp(min=1e-30)
+        output = scaled - share.clamp(min=0.0) * removed
         varies = X.amax(axes, keepdim=True) > X.amin(axes, keepdim=True)
         return torch.where(varies, mean - std * offset + std * output, X)
 

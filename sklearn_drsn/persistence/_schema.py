@@ -69,6 +69,7 @@ _ATTRIBUTES = {
         "_scale": PatchScaler,
         "supervision_": str,
         "noise_level_": tuple,
+        "_error": np.ndarray,
     },
     DnCNNDenoiser: _IMAGES,
     MACRDeblurrer: _IMAGES,
@@ -254,8 +255,9 @@ def _check_patch_scaler(state):
     scaler, architecture = vars(state["_scale"]), state["_architecture"]
     expected = {"centre", "highest", "lowest"}
     _expect(set(scaler) == expected, f"a scaler with {sorted(expected)}", sorted(scaler))
-    for statistic in scaler.values():
+    for statistic in (*scaler.values(), state["_error"]):
         _check_statistic(statistic, (1, architecture["n_channels"], *(1,) * architecture["dim"]))
+    _expect((state["_error"] >= 0).all(), "a power", state["_error"])
     _check_shape("_window", state["_window"])
     _expect(len(state["_window"]) == architecture["dim"], "a window", state["_window"])
     n_dims = state["_n_dims"]

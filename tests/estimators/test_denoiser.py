@@ -27,7 +27,7 @@ from sklearn.utils.estimator_checks import (
 from sklearn_drsn import SoftThresholdDenoiser
 from sklearn_drsn.datasets import make_ecg_beats
 from sklearn_drsn.estimators import _patches
-from sklearn_drsn.estimators._denoising import hide
+from sklearn_drsn.estimators._denoising import hide, temper
 from sklearn_drsn.estimators._patches import PatchNetwork
 from sklearn_drsn.metrics import snr_improvement
 from sklearn_drsn.noise import add_noise
@@ -823,6 +823,44 @@ class Recorder:
         return self.n_epochs == 3
 
 
+# --- nearly clean signals ------------------------------------------------------------------------
+
+
+class TestNoHarm:
+    @pytest.mark.parametrize("teacher", ["sure", "blind_spot"])
+    def test_error_is_what_is_taken_off_denoised_signals(self, teacher, beats):
+        denoiser = fit(teacher, *beats)
+        assert denoiser._error.shape == (1, 1, 1)
+        patches = denoiser._scale(beats[0][:, None])[0]
+        again = denoiser._run_as_taught(denoiser._run_as_taught(patches))
+        expected = np.mean((denoiser._run_as_taught(patches) - again) ** 2)
+        assert denoiser._error.item() == pytest.approx(expected, rel=0.02)  # some rows more often
+
+    @pytest.mark.parametrize("teacher", ["clean", "synthetic"])
+    def test_nothing_is_held_back_after_clean_signals(self, teacher, beats):
+        assert fit(teacher, *beats)._error.item() == 0
+
+    @pytest.mark.parametrize("teacher", ["sure", "blind_spot"])
+    @pytest.mark.filterwarnings("ignore:the estimated noise level")
+    def test_less_of_a_signal_with_less_noise(self, teacher, learnt, monkeypatch):
+        denoiser, clean = learnt[0][teacher], learnt[2]
+        noisy = add_noise(clean, snr_db=15.0, random_state=3)
+        gain = denoiser.score(noisy, clean)
+        monkeypatch.setattr(denoiser, "_error", np.zeros((1, 1, 1)))
+        assert gain > denoiser.score(noisy, clean) + 0.5
+
+    def test_wiener_gain(self):
+        rng = np.random.default_rng(0)
+        noisy, denoised = rng.normal(size=(2, 3, 2, 50))
+        removed = np.square(noisy - denoised).mean(2)
+        error = np.array([0.5 * removed[0, 0], 1e9]).reshape(1, 2, 1)
+        result = temper(noisy, denoised, error)
+        np.testing.assert_allclose(result[0, 0], (noisy[0, 0] + denoised[0, 0]) / 2)
+        np.testing.assert_array_equal(result[:, 1], noisy[:, 1])
+        np.testing.assert_allclose(temper(noisy, denoised, 0 * error), denoised, atol=1e-12)
+        np.testing.assert_array_equal(temper(noisy, noisy, error), noisy)
+
+
 # --- scores --------------------------------------------------------------------------------------
 
 
@@ -893,9 +931,10 @@ class TestBlindSpot:
             np.testing.assert_array_equal(after[(..., *place)], before[(..., *place)])
             assert not np.array_equal(after, before)
 
-    def test_predict_hides_every_value(self, learnt):
+    def test_predict_hides_every_value(self, learnt, monkeypatch):
         """What is left of a value's influence comes through mean and deviation alone."""
         denoisers, noisy, _ = learnt
+        monkeypatch.setattr(denoisers["blind_spot"], "_error", np.zeros((1, 1, 1)))
         slopes = {}
         for teacher in ("clean", "blind_spot"):
             before = denoisers[teacher].predict(noisy)
@@ -911,6 +950,7 @@ class TestBlindSpot:
         padded = np.pad(noisy, [(0, 0), (1, 1)], mode="reflect")
         between = (padded[:, :-2] + padded[:, 2:]) / 2
         blind = identity(noisy, **TEACHERS["blind_spot"])
+        blind._error[:] = 0
         np.testing.assert_allclose(blind.predict(noisy), between, atol=1e-5)
         np.testing.assert_allclose(identity(noisy).predict(noisy), noisy, atol=1e-5)
 
