@@ -32,11 +32,12 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     width : int, default=16
         Channels of the first stage; each later stage has twice as many. For tables the number of
         features of every unit.
-    threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
-            default="channel_wise"
+    threshold_mode : {"channel_wise", "channel_shared", "proportional", \
+            "squeeze_excitation", None}, default="channel_wise"
         What a unit does to its features: shrink them by a threshold of each sample and channel
-        (DRSN-CW) or of each sample (DRSN-CS), scale them without a threshold (SENet), or neither
-        (ResNet).
+        (DRSN-CW) or of each sample (DRSN-CS), shrink them by a share of each channel's mean
+        magnitude that is learnt without attention ("proportional", ours), scale them without a
+        threshold (SENet), or neither (ResNet).
     kernel_size : int, default=3
         Odd width of the units' convolutions. Ignored for tables.
     stem_kernel_size : int or None, default=None

@@ -68,10 +68,11 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         have room for.
     width : int, default=32
         Channels of the units; half as many at the finest resolution.
-    threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
-            default="channel_wise"
-        What a unit does to its features: shrink them by a threshold of each sample and channel
-        or of each sample, scale them without a threshold, or neither.
+    threshold_mode : {"channel_wise", "channel_shared", "proportional", \
+            "squeeze_excitation", None}, default="channel_wise"
+        What a unit does to its features: shrink them by a threshold of each sample and channel,
+        of each sample, or by a learnt share of each channel's mean magnitude, scale them without a
+        threshold, or neither.
     kernel_size : int, default=5
         Odd width of the units' convolutions.
     supervision : {"auto", "clean", "self", "synthetic"}, default="auto"

@@ -12,7 +12,7 @@ from sklearn_drsn.estimators import DRSNClassifier, DRSNRegressor, SoftThreshold
 from sklearn_drsn.estimators._denoising import noise_levels
 from sklearn_drsn.estimators._samples import prediction_blocks
 from sklearn_drsn.functional import soft_threshold
-from sklearn_drsn.layers import AdaptiveThreshold
+from sklearn_drsn.layers import SHRINKING_MODES, AdaptiveThreshold
 
 __all__ = ["thresholds"]
 
@@ -30,8 +30,9 @@ def thresholds(estimator, X):
     Parameters
     ----------
     estimator : DRSNClassifier, DRSNRegressor or SoftThresholdDenoiser
-        Fitted with ``threshold_mode="channel_wise"`` or ``"channel_shared"``. Of a pipeline pass
-        the last step, ``pipeline[-1]``, and what it sees, ``pipeline[:-1].transform(X)``.
+        Fitted with ``threshold_mode="channel_wise"``, ``"channel_shared"`` or ``"proportional"``.
+        Of a pipeline pass the last step, ``pipeline[-1]``, and what it sees,
+        ``pipeline[:-1].transform(X)``.
     X : array-like of shape (n_samples, n_features), (n_samples, n_channels, length) or \
             (n_samples, n_channels, height, width)
         Samples as for ``predict``.
@@ -105,10 +106,10 @@ def _prepare(estimator):
         )
     check_is_fitted(estimator)
     mode = estimator._architecture["threshold_mode"]
-    if mode not in ("channel_wise", "channel_shared"):
+    if mode not in SHRINKING_MODES:
         raise ValueError(
             f"this {type(estimator).__name__} has no thresholds: it was fitted with "
-            f"threshold_mode={mode!r}, expected 'channel_wise' or 'channel_shared'"
+            f"threshold_mode={mode!r}, expected one of {SHRINKING_MODES}"
         )
     return _Probe(estimator.net_), read
 

@@ -2,10 +2,11 @@
 
 from sklearn_drsn.layers._dropout import Dropout
 from sklearn_drsn.layers._excitation import SqueezeExcitation
-from sklearn_drsn.layers._threshold import AdaptiveThreshold
+from sklearn_drsn.layers._threshold import SHRINKING_MODES, AdaptiveThreshold
 from sklearn_drsn.layers._unit import THRESHOLD_MODES, ShrinkageUnit
 
 __all__ = [
+    "SHRINKING_MODES",
     "THRESHOLD_MODES",
     "AdaptiveThreshold",
     "Dropout",

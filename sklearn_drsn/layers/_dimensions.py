@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "Constant",
     "Linear",
     "SeriesLayers",
     "Sigmoid",
@@ -56,6 +57,23 @@ class Sigmoid(nn.Sigmoid):
         if self.training or input.device.type != "cpu" or torch.compiler.is_exporting():
             return torch.sigmoid(input)
         return torch.sigmoid(input.double()).to(input.dtype)
+
+
+class Constant(nn.Module):
+    """The same learnt numbers for every sample, ``start`` at first."""
+
+    def __init__(self, n_outputs: int, start: float) -> None:
+        super().__init__()
+        self.start = start
+        self.bias = nn.Parameter(torch.empty(n_outputs))
+
+    def reset_parameters(self) -> None:
+        """Begin anew."""
+        nn.init.constant_(self.bias, self.start)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Numbers ``(n, n_outputs)`` for ``n`` samples."""
+        return self.bias.to(input.dtype).expand(len(input), -1)
 
 
 class Conv1d(nn.Conv1d):
@@ -173,6 +191,6 @@ def reset_parameters(module: nn.Module, generator: torch.Generator | None = None
             )
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        elif isinstance(layer, Constant | nn.BatchNorm1d | nn.BatchNorm2d):
             # NOTE[DIFF] the published code draws the scale from N(1, 0.002); ones are as good.
             layer.reset_parameters()

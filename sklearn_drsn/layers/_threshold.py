@@ -4,9 +4,18 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_drsn.functional import mean_magnitude
-from sklearn_drsn.layers._dimensions import Linear, Sigmoid, reset_parameters, unpool
+from sklearn_drsn.layers._dimensions import (
+    Constant,
+    Linear,
+    Sigmoid,
+    reset_parameters,
+    unpool,
+)
 
-__all__ = ["AdaptiveThreshold"]
+__all__ = ["SHRINKING_MODES", "AdaptiveThreshold"]
+
+SHRINKING_MODES = ("channel_wise", "channel_shared", "proportional")
+_FIRST_LOGIT = -3.0  # of "proportional": a share of 5 %
 
 
 class AdaptiveThreshold(nn.Module):
@@ -15,16 +24,17 @@ class AdaptiveThreshold(nn.Module):
     .. math:: \tau_c = \alpha_c \cdot \overline{|x_c|}, \qquad \alpha = \sigma(z),
               \qquad 0 < \alpha < 1
 
-    where ``z`` comes from the vector of mean magnitudes through FC, batch norm, ReLU, FC.
-    Being a share of the mean, a threshold is (1) positive, (2) never so large that every feature
-    vanishes, and (3) each sample's own.
+    where ``z`` comes from the vector of mean magnitudes through FC, batch norm, ReLU, FC; or, our
+    "proportional" mode, is a learnt number per channel. Being a share of the mean, a threshold is
+    (1) positive, (2) never so large that every feature vanishes, and (3) each sample's own.
 
     Parameters
     ----------
     n_channels : int
-    threshold_mode : {"channel_wise", "channel_shared"}, default="channel_wise"
-        One threshold per channel (DRSN-CW, equation 14) or one for all channels (DRSN-CS,
-        equation 12).
+    threshold_mode : {"channel_wise", "channel_shared", "proportional"}, default="channel_wise"
+        One threshold per channel (DRSN-CW, equation 14), one for all channels (DRSN-CS,
+        equation 12), or one per channel whose share of the mean is learnt once for all samples:
+        without attention there is less to overfit with. The last is ours, not the paper's.
     dim : {0, 1, 2}, default=1
         Number of spatial axes of the input. With none (tables) a channel has a single value, and
         a share of its own magnitude would be a mere gate; there both modes take shares of the
@@ -49,23 +59,28 @@ class AdaptiveThreshold(nn.Module):
     torch.Size([4, 8, 1])
     >>> AdaptiveThreshold(8, "channel_shared")(x).shape
     torch.Size([4, 1, 1])
+    >>> sum(p.numel() for p in AdaptiveThreshold(8, "proportional").parameters())
+    8
     """
 
     def __init__(self, n_channels: int, threshold_mode: str = "channel_wise", dim: int = 1) -> None:
-        if threshold_mode not in ("channel_wise", "channel_shared"):
+        if threshold_mode not in SHRINKING_MODES:
             raise ValueError(
-                f"threshold_mode must be 'channel_wise' or 'channel_shared', got {threshold_mode!r}"
+                f"threshold_mode must be one of {SHRINKING_MODES}, got {threshold_mode!r}"
             )
         super().__init__()
         self.threshold_mode = threshold_mode
         self.dim = dim
-        self.gate = nn.Sequential(
-            Linear(n_channels, n_channels),
-            nn.BatchNorm1d(n_channels),
-            nn.ReLU(),
-            Linear(n_channels, n_channels if threshold_mode == "channel_wise" else 1),
-            Sigmoid(),
-        )
+        if threshold_mode == "proportional":
+            self.gate = nn.Sequential(Constant(n_channels, start=_FIRST_LOGIT), Sigmoid())
+        else:
+            self.gate = nn.Sequential(
+                Linear(n_channels, n_channels),
+                nn.BatchNorm1d(n_channels),
+                nn.ReLU(),
+                Linear(n_channels, n_channels if threshold_mode == "channel_wise" else 1),
+                Sigmoid(),
+            )
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:

@@ -12,11 +12,11 @@ from sklearn_drsn.layers._dimensions import (
     subsample,
 )
 from sklearn_drsn.layers._excitation import SqueezeExcitation
-from sklearn_drsn.layers._threshold import AdaptiveThreshold
+from sklearn_drsn.layers._threshold import SHRINKING_MODES, AdaptiveThreshold
 
 __all__ = ["THRESHOLD_MODES", "ShrinkageUnit"]
 
-THRESHOLD_MODES = ("channel_wise", "channel_shared", "squeeze_excitation", None)
+THRESHOLD_MODES = (*SHRINKING_MODES, "squeeze_excitation", None)
 
 
 class ShrinkageUnit(nn.Module):
@@ -32,10 +32,11 @@ class ShrinkageUnit(nn.Module):
         Channels before and after; with a shortcut they may only grow.
     stride : int, default=1
         Of the first convolution; the length becomes ``ceil(length / stride)``. 1 for ``dim=0``.
-    threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
-            default="channel_wise"
-        "channel_wise" and "channel_shared" shrink (DRSN-CW, DRSN-CS); "squeeze_excitation" scales
-        the channels instead (SENet); None does neither (ResNet).
+    threshold_mode : {"channel_wise", "channel_shared", "proportional", \
+            "squeeze_excitation", None}, default="channel_wise"
+        "channel_wise" and "channel_shared" shrink (DRSN-CW, DRSN-CS), "proportional" as well, by
+        learnt shares without attention (ours); "squeeze_excitation" scales the channels instead
+        (SENet); None does neither (ResNet).
     kernel_size : int, default=3
         Odd; ignored for ``dim=0``.
     shortcut : bool, default=True

@@ -39,8 +39,8 @@ class DenoisingDRSN(nn.Module):
         Number of resolutions below that of the stem, with two units each.
     width : int, default=32
         Channels of the units; half as many at the finest resolution.
-    threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
-            default="channel_wise"
+    threshold_mode : {"channel_wise", "channel_shared", "proportional", \
+            "squeeze_excitation", None}, default="channel_wise"
         See :class:`~sklearn_drsn.layers.ShrinkageUnit`.
     kernel_size : int, default=5
         Odd; of the units.

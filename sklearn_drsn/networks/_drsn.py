@@ -35,8 +35,8 @@ class DRSN(nn.Module):
         ``depth % S`` stages one more.
     width : int, default=4
         Channels of the first stage. For ``dim=0`` all stages have this width and no stride.
-    threshold_mode : {"channel_wise", "channel_shared", "squeeze_excitation", None}, \
-            default="channel_wise"
+    threshold_mode : {"channel_wise", "channel_shared", "proportional", \
+            "squeeze_excitation", None}, default="channel_wise"
         See :class:`~sklearn_drsn.layers.ShrinkageUnit`. None is the plain ResNet.
     kernel_size, stem_kernel_size : int, default=3
         Odd; of the units and of the first convolution. Ignored for ``dim=0``.

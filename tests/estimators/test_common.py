@@ -11,12 +11,12 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
+from sklearn_drsn.layers import THRESHOLD_MODES
 
 ESTIMATORS = [DRSNClassifier, DRSNRegressor]
 # The checks fit a handful of samples, some of which the defaults are still learning at the end.
 may_be_unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-THRESHOLD_MODES = ["channel_wise", "channel_shared", "squeeze_excitation", None]
 
 # Weighting a sample by two and repeating it are the same in expectation only: the repetition fills
 # mini-batches of other samples, from which batch norm takes other statistics.

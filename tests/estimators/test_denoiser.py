@@ -29,6 +29,7 @@ from sklearn_drsn.datasets import make_ecg_beats
 from sklearn_drsn.estimators import _patches
 from sklearn_drsn.estimators._denoising import hide, temper
 from sklearn_drsn.estimators._patches import PatchNetwork
+from sklearn_drsn.layers import SHRINKING_MODES, THRESHOLD_MODES
 from sklearn_drsn.metrics import snr_improvement
 from sklearn_drsn.noise import add_noise
 
@@ -753,13 +754,13 @@ class TestComposition:
         assert best.supervision_ == ("clean" if with_clean else "self")
         assert search.score(noisy, clean) == best.score(noisy, clean)
 
-    @pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation", None])
+    @pytest.mark.parametrize("mode", THRESHOLD_MODES)
     def test_threshold_modes(self, mode, beats):
         denoiser = fit("clean", *beats, threshold_mode=mode)
         assert np.isfinite(denoiser.predict(beats[0])).all()
         unit = denoiser.net_.module_.down[0]
         kinds = {type(layer).__name__ for layer in unit.children()}
-        assert ("AdaptiveThreshold" in kinds) == (mode in ("channel_wise", "channel_shared"))
+        assert ("AdaptiveThreshold" in kinds) == (mode in SHRINKING_MODES)
         assert ("SqueezeExcitation" in kinds) == (mode == "squeeze_excitation")
 
     def test_clone_has_the_parameters_and_nothing_else(self, taught):

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_drsn.estimators import _samples, _scaling
 from sklearn_drsn.estimators._samples import SampleSet, rows_per_block
+from sklearn_drsn.layers import THRESHOLD_MODES
 
 READS = {"aten._local_scalar_dense.default", "aten.equal.default", "aten.nonzero.default"}
 
@@ -141,7 +142,7 @@ def test_nothing_copies_x(monkeypatch, classifier, kind):
 # --- precision -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation", None])
+@pytest.mark.parametrize("mode", THRESHOLD_MODES)
 def test_bfloat16_is_what_the_network_computes_in(estimator, samples, mode):
     X, y = samples
     model = estimator(precision="bfloat16", threshold_mode=mode, max_epochs=1)

@@ -4,8 +4,8 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import accuracy_score, r2_score
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
+from sklearn_drsn.layers import THRESHOLD_MODES
 
-THRESHOLD_MODES = ["channel_wise", "channel_shared", "squeeze_excitation", None]
 HISTORY_KEYS = ["epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds"]
 
 

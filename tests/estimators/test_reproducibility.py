@@ -23,6 +23,7 @@ from sklearn.callback import ScoringMonitor
 from sklearn.utils import get_tags
 
 from sklearn_drsn import DRSNClassifier
+from sklearn_drsn.layers import THRESHOLD_MODES
 
 # Whatever draws at random, or runs only under some parameters, is switched on.
 BUSY = {"augment": "noise", "dropout": 0.3, "early_stopping": True, "validation_fraction": 0.25}
@@ -228,7 +229,7 @@ def test_the_order_of_rows_does_not_change_the_bits(fitted, samples):
         np.testing.assert_array_equal(part, expected[order])
 
 
-@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation"])
+@pytest.mark.parametrize("mode", THRESHOLD_MODES[:-1])
 @pytest.mark.parametrize("width", [5, 16])
 @pytest.mark.parametrize(
     "shape", [(30,), (1, 7), (1, 100), (3, 512), (1, 5000), (1, 5, 9), (3, 16, 16)], ids=str

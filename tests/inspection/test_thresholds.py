@@ -12,13 +12,13 @@ from sklearn.svm import SVC
 from sklearn_drsn import DRSNClassifier, DRSNRegressor, SoftThresholdDenoiser
 from sklearn_drsn.estimators._samples import rows_per_block
 from sklearn_drsn.inspection import thresholds
-from sklearn_drsn.layers import AdaptiveThreshold
+from sklearn_drsn.layers import SHRINKING_MODES, AdaptiveThreshold
 
 KEYS = ("threshold", "alpha", "zeroed", "removed")
 
 
 @pytest.mark.parametrize("kind", ["table", "series", "images"])
-@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared"])
+@pytest.mark.parametrize("mode", SHRINKING_MODES)
 def test_every_unit_sample_and_channel_has_its_numbers(fitted, kind, mode):
     model, X, _ = fitted(kind, threshold_mode=mode)
     result = thresholds(model, X)

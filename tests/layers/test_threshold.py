@@ -6,19 +6,22 @@ import pytest
 import torch
 
 from sklearn_drsn.functional import soft_threshold
-from sklearn_drsn.layers import AdaptiveThreshold
+from sklearn_drsn.layers import SHRINKING_MODES, AdaptiveThreshold
 
-MODES = ("channel_wise", "channel_shared")
 SHAPES = {0: (5, 6), 1: (5, 6, 9), 2: (5, 6, 4, 3)}
-every_mode = pytest.mark.parametrize("mode", MODES)
+ATTENTIVE = ("channel_wise", "channel_shared")
+every_mode = pytest.mark.parametrize("mode", SHRINKING_MODES)
 every_dim = pytest.mark.parametrize("dim", SHAPES)
 
 
 def make_layer(mode="channel_wise", dim=1, dtype=torch.float64):
-    """A layer in evaluation mode whose batch norm has statistics of its own."""
+    """A layer in evaluation mode that has learnt statistics or shares of its own."""
     generator = torch.Generator().manual_seed(0)
     layer = AdaptiveThreshold(6, mode, dim).to(dtype).eval()
     layer.reset_parameters(generator)
+    if mode == "proportional":
+        torch.nn.init.normal_(layer.gate[0].bias, generator=generator)
+        return layer
     layer.gate[1].running_mean.normal_(generator=generator)
     layer.gate[1].running_var.uniform_(0.5, 2, generator=generator)
     return layer
@@ -34,14 +37,18 @@ def make_input(dim=1, dtype=torch.float64, seed=1):
 
 def saturate(layer, logit):
     """Give the gate the same logit whatever it sees."""
-    torch.nn.init.zeros_(layer.gate[3].weight)
-    torch.nn.init.constant_(layer.gate[3].bias, logit)
+    last = layer.gate[-2]
+    if isinstance(last, torch.nn.Linear):
+        torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, logit)
     return layer
 
 
 def alpha_by_hand(layer, a):
     """FC, batch norm with running statistics, ReLU, FC, sigmoid in NumPy; figures 4b and 4c."""
     state = {name: value.numpy() for name, value in layer.gate.state_dict().items()}
+    if layer.threshold_mode == "proportional":
+        return 1 / (1 + np.exp(-state["0.bias"]))
     z = a @ state["0.weight"].T + state["0.bias"]
     z = (z - state["1.running_mean"]) / np.sqrt(state["1.running_var"] + 1e-5)
     z = np.maximum(z * state["1.weight"] + state["1.bias"], 0)
@@ -49,16 +56,20 @@ def alpha_by_hand(layer, a):
 
 
 class TestShape:
-    @pytest.mark.parametrize(("mode", "n_thresholds"), [(MODES[0], 6), (MODES[1], 1)])
+    @pytest.mark.parametrize(
+        ("mode", "n_thresholds"), [("channel_wise", 6), ("channel_shared", 1), ("proportional", 6)]
+    )
     @every_dim
     def test_one_per_sample_or_channel(self, dim, mode, n_thresholds):
         """A table has one per feature, or one per row."""
         assert make_layer(mode, dim)(make_input(dim)).shape == (5, n_thresholds) + (1,) * dim
 
-    @pytest.mark.parametrize(("mode", "expected"), [(MODES[0], 96), (MODES[1], 61)])
+    @pytest.mark.parametrize(
+        ("mode", "expected"), [("channel_wise", 96), ("channel_shared", 61), ("proportional", 6)]
+    )
     def test_parameters(self, mode, expected):
         n_parameters = sum(p.numel() for p in AdaptiveThreshold(6, mode).parameters())
-        assert n_parameters == expected  # 42 + 12 + 42, or 42 + 12 + 7
+        assert n_parameters == expected  # 42 + 12 + 42, 42 + 12 + 7, or 6
 
     @pytest.mark.parametrize("length", [1, 2, 100])
     @every_mode
@@ -90,6 +101,17 @@ class TestValue:
         tau = layer(x).detach().numpy().reshape(5, 1)
         np.testing.assert_allclose(tau, alpha * magnitude.mean((1, 2))[:, None], rtol=1e-12)
 
+    @pytest.mark.parametrize("dim", [1, 2])
+    def test_proportional_is_the_same_share_for_every_sample(self, dim):
+        layer, x = make_layer("proportional", dim), make_input(dim)
+        a = np.abs(x.numpy()).reshape(5, 6, -1).mean(2)
+        shares = layer(x).detach().numpy().reshape(5, 6) / a
+        np.testing.assert_allclose(shares, np.tile(alpha_by_hand(layer, a), (5, 1)), rtol=1e-12)
+
+    def test_proportional_begins_with_small_shares(self):
+        share = AdaptiveThreshold(6, "proportional")(torch.ones(5, 6, 9))
+        torch.testing.assert_close(share, torch.full((5, 6, 1), 0.0474), atol=1e-4, rtol=0)
+
     @every_mode
     def test_tables_take_shares_of_the_mean_over_the_row(self, mode):
         layer, x = make_layer(mode, 0), make_input(0)
@@ -110,7 +132,7 @@ class TestValue:
         x = x.clone().requires_grad_()
         assert torch.autograd.gradcheck(make_layer(mode, dim), (x,), fast_mode=True)
 
-    @every_mode
+    @pytest.mark.parametrize("mode", ATTENTIVE)
     def test_training_normalises_over_the_batch(self, mode):
         layer = make_layer(mode)
         x = make_input()
@@ -188,7 +210,7 @@ def test_zero_channel_has_a_zero_threshold():
 
 @pytest.mark.parametrize("mode", ["squeeze_excitation", "soft", None])
 def test_refuses_other_modes(mode):
-    match = f"threshold_mode must be 'channel_wise' or 'channel_shared', got {mode!r}"
+    match = f"threshold_mode must be one of .*, got {mode!r}"
     with pytest.raises(ValueError, match=match):
         AdaptiveThreshold(6, mode)
 
@@ -210,4 +232,6 @@ def test_state_dict_round_trip(mode):
 
 
 def test_shows_its_mode():
-    assert "threshold_mode='channel_shared', dim=2" in repr(AdaptiveThreshold(6, MODES[1], 2))
+    assert "threshold_mode='channel_shared', dim=2" in repr(
+        AdaptiveThreshold(6, "channel_shared", 2)
+    )

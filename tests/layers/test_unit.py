@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sklearn_drsn.layers import THRESHOLD_MODES, ShrinkageUnit
+from sklearn_drsn.layers import SHRINKING_MODES, THRESHOLD_MODES, ShrinkageUnit
 
-SHRINKING = ("channel_wise", "channel_shared")
 SIZES = {0: (), 1: (11,), 2: (6, 5)}
 CONVOLUTIONS = {0: functional.linear, 1: functional.conv1d, 2: functional.conv2d}
 every_mode = pytest.mark.parametrize("mode", THRESHOLD_MODES)
@@ -80,7 +79,13 @@ class TestShape:
 
     @pytest.mark.parametrize(
         ("mode", "expected"),
-        [("channel_wise", 70), ("channel_shared", 46), ("squeeze_excitation", 60), (None, 0)],
+        [
+            ("channel_wise", 70),
+            ("channel_shared", 46),
+            ("proportional", 5),
+            ("squeeze_excitation", 60),
+            (None, 0),
+        ],
     )
     def test_parameters_of_the_gate(self, mode, expected):
         unit = ShrinkageUnit(5, 5, threshold_mode=mode)
@@ -127,7 +132,7 @@ class TestValue:
         expected = features + torch.from_numpy(identity_by_hand(x, 6, 1))
         torch.testing.assert_close(unit(x), expected, rtol=1e-12, atol=1e-12)
 
-    @pytest.mark.parametrize("mode", SHRINKING)
+    @pytest.mark.parametrize("mode", SHRINKING_MODES)
     @every_dim
     def test_features_within_the_threshold_are_zero(self, dim, mode):
         unit, x = make_unit(mode, dim, shortcut=False), make_input(size=SIZES[dim])

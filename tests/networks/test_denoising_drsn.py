@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.networks import DenoisingDRSN
 
 SIZES = {1: [(1,), (7,), (64,), (100,)], 2: [(1, 5), (16, 16), (21, 34)]}
@@ -77,7 +78,7 @@ class TestValue:
         assert losses[-1] < 0.9 * losses[0]
         assert all(p.grad.any() for p in net.parameters())
 
-    @pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation", None])
+    @pytest.mark.parametrize("mode", THRESHOLD_MODES)
     @pytest.mark.parametrize("dim", [1, 2])
     def test_a_shift_of_the_input_shifts_the_output(self, mode, dim):
         """By steps of the coarsest resolution, far from the ends."""
@@ -116,7 +117,7 @@ class TestValue:
         assert not torch.allclose(net.noise(changed)[:, 1], net.noise(x)[:, 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["channel_wise", "channel_shared", "squeeze_excitation", None])
+@pytest.mark.parametrize("mode", THRESHOLD_MODES)
 @pytest.mark.parametrize("dim", [1, 2])
 def test_gradient(dim, mode):
     net = make_net(depth=1, width=2, threshold_mode=mode, stem_stride=2, dim=dim).double()
