@@ -2,7 +2,7 @@
 
 import torch
 
-__all__ = ["AUGMENTATIONS", "apply_augmentation", "check_augmentation"]
+__all__ = ["AUGMENTATIONS", "apply_augmentation", "check_augmentation", "choose_augmentation"]
 
 # Signal-to-noise ratios, in dB, of the noise that augment="noise" adds to series and images.
 NOISE_SNR_DB = (0.0, 20.0)
@@ -12,10 +12,20 @@ NOISE_SIGMA = 0.3
 
 def shift(batch, generator):
     """Rotate every sample by a random number of positions along each spatial axis."""
+    return _rotate(batch, lambda length: (0, length), generator)
+
+
+def nudge(batch, generator):
+    """Rotate every sample by at most an eighth of each spatial axis, either way."""
+    return _rotate(batch, lambda length: (-(length // 8), length // 8 + 1), generator)
+
+
+def _rotate(batch, bounds, generator):
+    """Rotate by offsets drawn between the ``bounds`` of each axis' length."""
     for axis in range(2, batch.ndim):
         length = batch.shape[axis]
         offset = torch.randint(
-            length, (len(batch),), generator=generator, device=batch.device
+            *bounds(length), (len(batch),), generator=generator, device=batch.device
         ).reshape(-1, *(1,) * (batch.ndim - 1))
         shape = [1] * batch.ndim
         shape[axis] = length
@@ -46,7 +56,12 @@ def noise(batch, generator):
     return batch + level * white
 
 
-AUGMENTATIONS = {"shift": shift, "sign_flip": sign_flip, "noise": noise}
+AUGMENTATIONS = {"shift": shift, "nudge": nudge, "sign_flip": sign_flip, "noise": noise}
+
+
+def choose_augmentation(augment, *, table):
+    """What "auto" stands for, or ``augment`` itself."""
+    return augment if augment != "auto" else None if table else "nudge"
 
 
 def _changes(augment):

@@ -38,11 +38,12 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         (DRSN-CW) or of each sample (DRSN-CS), shrink them by a share of each channel's mean
         magnitude that is learnt without attention ("proportional", ours), scale them without a
         threshold (SENet), or neither (ResNet).
-    kernel_size : int, default=3
-        Odd width of the units' convolutions. Ignored for tables.
-    stem_kernel_size : int or None, default=None
-        Odd width of the first convolution. None takes 15 for series and 3 for images. Ignored
+    kernel_size : int or None, default=None
+        Odd width of the units' convolutions. None takes 9 for series and 3 for images. Ignored
         for tables.
+    stem_kernel_size : int or None, default=None
+        Odd width of the first convolution. None takes 31 for series of 512 samples or more, 15
+        for shorter ones and 3 for images. Ignored for tables.
     stem_stride : int or None, default=None
         Stride of the first convolution. None takes, for series, 4 from 512 samples on, 2 from
         128 on, else 1; for images 2 from 64 pixels on the shorter side on, else 1. Ignored for
@@ -57,10 +58,12 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         "channel": every channel (column) to the zero mean and unit variance it has over the
         training set; "sample": every channel of every sample to its own, so that gain carries no
         information (not for tables); None: X as it is.
-    augment : {None, "shift", "sign_flip", "noise"}, callable or tuple of them, default=None
-        Random changes of every scaled training batch: a circular shift, a flipped sign, white
-        noise at 0 to 20 dB (tables: up to 0.3 column standard deviations), or
-        ``f(batch, generator) -> batch`` on tensors. On tables only "noise" or a callable.
+    augment : {None, "auto", "shift", "nudge", "sign_flip", "noise"}, callable or tuple of them, \
+            default="auto"
+        Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
+        at most an eighth of each axis, a flipped sign, white noise at 0 to 20 dB (tables: up to 0.3
+        column standard deviations), or ``f(batch, generator) -> batch`` on tensors. On tables only
+        "noise" or a callable. "auto" nudges series and images; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
@@ -133,8 +136,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     Notes
     -----
     The defaults were chosen by measurement; the network of the paper is
-    ``depth=12, width=4, stem_kernel_size=3, stem_stride=2`` with ``optimizer="sgd", lr=0.1,
-    lr_schedule="step", weight_decay=1e-4, batch_size=128, max_epochs=100``.
+    ``depth=12, width=4, kernel_size=3, stem_kernel_size=3, stem_stride=2`` with ``augment=None,
+    optimizer="sgd", lr=0.1, lr_schedule="step", weight_decay=1e-4, batch_size=128,
+    max_epochs=100``.
 
     References
     ----------
@@ -162,13 +166,13 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         width=16,
         *,
         threshold_mode="channel_wise",
-        kernel_size=3,
+        kernel_size=None,
         stem_kernel_size=None,
         stem_stride=None,
         dropout=0.0,
         input_shape=None,
         normalize="channel",
-        augment=None,
+        augment="auto",
         class_weight=None,
         optimizer="adamw",
         lr=0.03,

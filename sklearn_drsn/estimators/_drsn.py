@@ -1,5 +1,6 @@
 """What the classifier and the regressor share: checks, weights, splits, fitting, prediction."""
 
+from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,11 +13,15 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sklearn_drsn.estimators._augmentation import AUGMENTATIONS, check_augmentation
+from sklearn_drsn.estimators._augmentation import (
+    AUGMENTATIONS,
+    check_augmentation,
+    choose_augmentation,
+)
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._samples import (
     SampleSet,
-    default_stem,
+    default_convolutions,
     in_kind_of,
     on_host,
     reshape_rows,
@@ -42,13 +47,13 @@ class BaseDRSN(BaseNetworkEstimator):
         "depth": [Interval(Integral, 1, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
         "threshold_mode": [StrOptions({mode for mode in THRESHOLD_MODES if mode}), None],
-        "kernel_size": [Interval(Integral, 1, None, closed="left")],
+        "kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
-        "augment": [StrOptions(set(AUGMENTATIONS)), tuple, callable, None],
+        "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
     }
 
     @with_callbacks
@@ -184,7 +189,7 @@ class BaseDRSN(BaseNetworkEstimator):
         return X
 
     def _check_kind(self, *, table):
-        check_augmentation(self.augment, table=table)
+        check_augmentation(choose_augmentation(self.augment, table=table), table=table)
         if table and self.normalize == "sample":
             raise ValueError(
                 "normalize='sample' needs series or images: in a table the one value that a "
@@ -255,19 +260,25 @@ class BaseDRSN(BaseNetworkEstimator):
 
     def _architecture_asked_for(self):
         """Arguments of the network for the data and parameters at hand."""
-        kernel_size, stride = default_stem(self.input_shape_)
+        convolutions = {
+            name: getattr(self, name) or default
+            for name, default in default_convolutions(self.input_shape_).items()
+        }
         return {
             "n_channels": self.input_shape_[0],
             "n_outputs": self._n_outputs,
             "depth": self.depth,
             "width": self.width,
             "threshold_mode": self.threshold_mode,
-            "kernel_size": self.kernel_size,
-            "stem_kernel_size": self.stem_kernel_size or kernel_size,
-            "stem_stride": self.stem_stride or stride,
+            **convolutions,
             "dropout": self.dropout,
             "dim": len(self.input_shape_) - 1,
         }
+
+    def _settings_asked_for(self, seed):
+        settings = super()._settings_asked_for(seed)
+        augment = choose_augmentation(self.augment, table=len(self.input_shape_) == 1)
+        return replace(settings, augment=augment)
 
     def _make_net(self):
         return make_network(

@@ -11,7 +11,7 @@ __all__ = [
     "SampleSet",
     "batch_slices",
     "check_finite",
-    "default_stem",
+    "default_convolutions",
     "in_kind_of",
     "on_host",
     "prediction_blocks",
@@ -90,12 +90,13 @@ def reshape_rows(X, input_shape):
     return X.reshape(len(X), *sizes)
 
 
-def default_stem(input_shape):
-    """Kernel size and stride of the first convolution for samples of this shape."""
+def default_convolutions(input_shape):
+    """Kernel sizes and first stride for samples of this shape."""
     size = min(input_shape[1:], default=1)
     if len(input_shape) == 2:
-        return 15, 4 if size >= 512 else 2 if size >= 128 else 1
-    return 3, 2 if size >= 64 else 1
+        stem = (31, 4) if size >= 512 else (15, 2 if size >= 128 else 1)
+        return {"kernel_size": 9, "stem_kernel_size": stem[0], "stem_stride": stem[1]}
+    return {"kernel_size": 3, "stem_kernel_size": 3, "stem_stride": 2 if size >= 64 else 1}
 
 
 class SampleSet(torch.utils.data.Dataset):
