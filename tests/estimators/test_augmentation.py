@@ -1,5 +1,6 @@
 import copy
 import functools
+import itertools
 import threading
 
 import numpy as np
@@ -43,6 +44,28 @@ def test_shift_rotates_every_sample_by_its_own_offset(shape):
     assert set(offsets) == set(range(batch[0, 0].numel()))  # all occur, the identity too
 
 
+@pytest.mark.parametrize(("size", "furthest"), [((24,), (3,)), ((8, 17), (1, 2)), ((7,), (0,))])
+def test_nudge_rotates_by_at_most_an_eighth_either_way(size, furthest):
+    batch = make_batch((300, 2, *size))
+    nudged = apply_augmentation("nudge", batch, make_generator())
+    axes = tuple(range(1, 1 + len(size)))
+    reach = list(itertools.product(*(range(-most, most + 1) for most in furthest)))
+    offsets = [
+        next(k for k in reach if torch.equal(torch.roll(before, k, axes), after))
+        for before, after in zip(batch, nudged, strict=True)
+    ]
+    assert set(offsets) == set(reach)
+
+
+@pytest.mark.parametrize("kind", ["table", "series", "images"])
+def test_auto_nudges_series_and_images(kind, estimator, request):
+    X, y = request.getfixturevalue(kind)
+    chosen = None if kind == "table" else "nudge"
+    fits = [estimator(augment=augment).fit(X, y) for augment in ("auto", chosen)]
+    outputs = [fitted.embed(X) for fitted in fits]
+    np.testing.assert_array_equal(*outputs)
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, (200, 4)], ids=str)
 def test_sign_flip_turns_about_half_of_the_samples(shape):
     batch = make_batch(shape)
@@ -79,7 +102,7 @@ def test_a_silent_sample_stays_silent():
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [(200, 2, 9), (200, 2, 9, 8)], ids=str)
 def test_the_generator_decides(name, shape):
     batch = make_batch(shape)
     first, again, other = (
@@ -148,7 +171,7 @@ def test_callable_gets_scaled_batches_and_a_generator(estimator, samples):
 
 def test_result_of_a_callable_is_what_trains(estimator, samples):
     X, y = samples
-    plain = estimator().fit(X, y)
+    plain = estimator(augment=None).fit(X, y)
     same = estimator(augment=lambda batch, generator: batch.clone()).fit(X, y)
     zeroed = estimator(augment=lambda batch, generator: 0 * batch).fit(X, y)
     np.testing.assert_array_equal(same.embed(X), plain.embed(X))

@@ -261,7 +261,7 @@ BAD_PARAMETERS = {
     "depth": [0, -1, 1.5, "2", None],
     "width": [0, -4, 4.0, "8", None],
     "threshold_mode": ["soft", 1, "channel"],
-    "kernel_size": [0, -3, 3.0, "3", None],
+    "kernel_size": [0, -3, 3.0, "3"],
     "stem_kernel_size": [0, -3, 3.0, "3"],
     "stem_stride": [0, -2, 2.0, "2"],
     "dropout": [-0.1, 1.0, 2, "0.5", None],
@@ -352,7 +352,9 @@ def test_augmentations_without_meaning_on_tables_are_refused(estimator, table, a
 
 @pytest.mark.parametrize("augment", [("blur",), ("noise", 3), (None,), (("noise",),)])
 def test_unknown_augmentations_in_a_tuple_are_refused(estimator, series, augment):
-    message = rf"augment.*'noise', 'shift', 'sign_flip'.*got {re.escape(repr(augment[-1]))}"
+    message = (
+        rf"augment.*'noise', 'nudge', 'shift', 'sign_flip'.*got {re.escape(repr(augment[-1]))}"
+    )
     with pytest.raises(ValueError, match=message):
         estimator(augment=augment).fit(*series)
 
