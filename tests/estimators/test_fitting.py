@@ -29,7 +29,7 @@ def enough(**params):
 @pytest.mark.parametrize("mode", THRESHOLD_MODES)
 def test_classifier_learns_tables_series_and_images(samples, mode):
     X, y = samples
-    clf = DRSNClassifier(**enough(threshold_mode=mode, max_epochs=30)).fit(X[:36], y[:36])
+    clf = DRSNClassifier(**enough(threshold_mode=mode, max_epochs=19)).fit(X[:36], y[:36])
     assert clf.score(X[36:], y[36:]) >= 0.75
 
 
