@@ -8,6 +8,7 @@ same bits alone, beside others, and when it goes on later.
 import functools
 import math
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -361,13 +362,57 @@ class _EarlyStopping(Callback):
             net.module_.load_state_dict(self.weights)
 
 
+class _Keeping(Callback):
+    """Keep in a checkpoint, after an epoch, what training goes on from."""
+
+    def __init__(self, checkpoint, stopping):
+        self.checkpoint, self.stopping = checkpoint, stopping
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.checkpoint.is_due():
+            stopping = {**vars(self.stopping), "weights": _to_arrays(self.stopping.weights)}
+            self.checkpoint.write(
+                {
+                    "seed": net.settings.seed,
+                    "first_epoch": net.first_epoch_,
+                    "net": get_state(net),
+                    "stopping": stopping,
+                }
+            )
+
+    def resume(self, net):
+        state = self.checkpoint.state
+        if state is None:
+            return
+        set_state(net, state["net"])
+        net.first_epoch_ = state["first_epoch"]
+        vars(self.stopping).update(state["stopping"])
+        self.stopping.weights = _to_tensors(self.stopping.weights)
+        if net.callbacks:
+            warnings.warn(
+                f"training goes on from a checkpoint, but the callbacks {net.callbacks} begin "
+                "anew: if they remember anything, the result may differ from that of one run",
+                UserWarning,
+                stacklevel=7,
+            )
+
+
 def train(
-    net, samples, validation=None, *, patience=None, epochs=None, lr_schedule=None, watchers=()
+    net,
+    samples,
+    validation=None,
+    *,
+    patience=None,
+    epochs=None,
+    lr_schedule=None,
+    watchers=(),
+    checkpoint=None,
 ):
     """Train for ``epochs``, or until ``patience`` epochs passed without a better validation score.
 
     ``watchers`` are callbacks of this run alone. With patience the weights of the best epoch are
-    restored, also after an interruption, which goes on to the caller.
+    restored, also after an interruption, which goes on to the caller. A checkpoint keeps the state
+    of the run, which begins with what was read from it.
     """
     net.max_epochs = net.settings.max_epochs if epochs is None else epochs
     net.lr_schedule_ = lr_schedule or net.settings.lr_schedule
@@ -379,10 +424,14 @@ def train(
     stopping = _EarlyStopping(patience)
     if patience is not None:
         watchers = [*watchers, stopping]
+    if checkpoint is not None:
+        watchers = [*watchers, keeping := _Keeping(checkpoint, stopping)]
+        keeping.resume(net)
+    n_done = len(net.history) - net.first_epoch_
     net.callbacks_ = [*callbacks, *((type(watcher).__name__, watcher) for watcher in watchers)]
     net.notify("on_train_begin", X=samples, y=None)
     try:
-        net.fit_loop(samples, epochs=net.max_epochs)
+        net.fit_loop(samples, epochs=net.max_epochs - n_done)
     except _TrainingDone:
         pass
     finally:
