@@ -28,6 +28,7 @@ from sklearn_drsn.estimators._training import (
     set_state,
     train,
 )
+from sklearn_drsn.estimators._transaction import transaction
 
 __all__ = ["BaseNetworkEstimator"]
 
@@ -67,23 +68,10 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
         watchers = []
         if hasattr(self, "_skl_callbacks"):
             watchers.append(EpochTasks(task, self, self._attributes_of, X, y))
-        with self._transaction() as keep, ExitStack() as stack:
+        with transaction(self) as keep, ExitStack() as stack:
             yield _Fit(self, stack, keep=keep, watchers=watchers)
         task.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         self._warn_if_unconverged()
-
-    @contextmanager
-    def _transaction(self):
-        """Undo every change of attributes if fitting fails, unless ``keep()`` was called."""
-        before = dict(vars(self))
-        kept = []
-        try:
-            yield lambda: kept.append(True)
-        except BaseException:
-            if not kept:
-                vars(self).clear()
-                vars(self).update(before)
-            raise
 
     def _train(self, net, samples, validation=None, *, keep, **options):
         state = get_state(net)
@@ -138,7 +126,8 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
     def _validate(self, *arrays, **checks):
         # float64 first: lists and arrays then give the same bits.
         dtype = [np.float64, np.float32]
-        with config_context(array_api_dispatch=False):  # tensors become arrays
+        quiet = np.errstate(over="ignore", invalid="ignore")  # in a sum that looks for NaN
+        with quiet, config_context(array_api_dispatch=False):  # tensors become arrays
             return validate_data(self, *map(on_host, arrays), dtype=dtype, allow_nd=True, **checks)
 
     def _draw_seed(self):

@@ -451,7 +451,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         product, x_power, y_power = (x * y).mean(), np.square(x).mean(), np.square(y).mean()
         if x_power == y_power == 0:
             return
-        correlation = product / np.sqrt(x_power * y_power) if x_power and y_power else 0.0
+        correlation = product / np.sqrt(x_power) / np.sqrt(y_power) if x_power and y_power else 0.0
         if correlation < 0.1 or y_power > 1.5 * x_power or product > 5 * y_power:
             raise ValueError(
                 "y does not look like X minus noise: its correlation with X is "

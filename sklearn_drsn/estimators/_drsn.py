@@ -24,6 +24,7 @@ from sklearn_drsn.estimators._samples import (
 )
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._training import Settings, make_network
+from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
 
@@ -115,7 +116,7 @@ class BaseDRSN(BaseNetworkEstimator):
         return self
 
     def _partial_fit(self, X, y, sample_weight, **first_call):
-        with self._transaction() as keep:
+        with transaction(self) as keep:
             self._check_parameters()
             first = not hasattr(self, "net_")
             X, y, weight, rows = self._check_training(
