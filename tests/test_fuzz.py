@@ -105,7 +105,7 @@ def read_only(X):
 
 LAYOUTS = {
     "as it is": lambda X: X,
-    "float32": lambda X: np.clip(X, -1e38, 1e38).astype(np.float32),
+    "float32": lambda X: np.clip(X, -1e30, 1e30).astype(np.float32),
     "float16": lambda X: np.clip(X, -6e4, 6e4).astype(np.float16),
     "int8": lambda X: np.clip(X, -100, 100).astype(np.int8),
     "bool": lambda X: X > 0,
