@@ -8,7 +8,7 @@ DATA ?=
 # One thread per process: two processes of two torch threads each crawl.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-all test-floors bench lint format clean
+.PHONY: help demo test test-all test-floors bench audit lint format clean
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -41,9 +41,15 @@ bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to b
 	$(BIN)/python benchmarks/bench_denoising.py
 	$(BIN)/python benchmarks/bench_denoiser.py --only families --seeds 1
 
+audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the internet
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv-audit/installed.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/installed.txt
+
 format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-floors .floors.txt .mypy_cache .pytest_cache .ruff_cache *.egg-info examples/output benchmarks/results
+	rm -rf $(VENV) .venv-floors .venv-audit .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output benchmarks/results

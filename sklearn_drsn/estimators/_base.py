@@ -1,8 +1,8 @@
 """What every learned estimator shares: one fit, what it leaves behind, and its state on disk."""
 
+import os
 import warnings
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
+from sklearn_drsn.estimators._checkpoints import identify, open_checkpoint
 from sklearn_drsn.estimators._samples import on_host, resolve_device
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
@@ -27,6 +28,7 @@ from sklearn_drsn.estimators._training import (
     set_state,
     train,
 )
+from sklearn_drsn.estimators._transaction import transaction
 
 __all__ = ["BaseNetworkEstimator"]
 
@@ -53,35 +55,23 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
         "compile": ["boolean"],
         "callbacks": [list, tuple, None],
         "warm_start": ["boolean"],
+        "checkpoint_dir": [str, os.PathLike, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
     @contextmanager
     def _fitting(self, X, y):
-        """Give the function that trains a net; tell scikit-learn's callbacks about the fit."""
+        """Give the :class:`_Fit` that trains a net; tell scikit-learn's callbacks about it."""
         task = self._init_callback_context(max_subtasks=self.max_epochs)
         task.call_on_fit_task_begin(estimator=self, X=X, y=y)
         watchers = []
         if hasattr(self, "_skl_callbacks"):
             watchers.append(EpochTasks(task, self, self._attributes_of, X, y))
-        with self._transaction() as keep:
-            yield partial(self._train, keep=keep, watchers=watchers)
+        with transaction(self) as keep, ExitStack() as stack:
+            yield _Fit(self, stack, keep=keep, watchers=watchers)
         task.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         self._warn_if_unconverged()
-
-    @contextmanager
-    def _transaction(self):
-        """Undo every change of attributes if fitting fails, unless ``keep()`` was called."""
-        before = dict(vars(self))
-        kept = []
-        try:
-            yield lambda: kept.append(True)
-        except BaseException:
-            if not kept:
-                vars(self).clear()
-                vars(self).update(before)
-            raise
 
     def _train(self, net, samples, validation=None, *, keep, **options):
         state = get_state(net)
@@ -136,7 +126,8 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
     def _validate(self, *arrays, **checks):
         # float64 first: lists and arrays then give the same bits.
         dtype = [np.float64, np.float32]
-        with config_context(array_api_dispatch=False):  # tensors become arrays
+        quiet = np.errstate(over="ignore", invalid="ignore")  # in a sum that looks for NaN
+        with quiet, config_context(array_api_dispatch=False):  # tensors become arrays
             return validate_data(self, *map(on_host, arrays), dtype=dtype, allow_nd=True, **checks)
 
     def _draw_seed(self):
@@ -200,6 +191,56 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 stacklevel=2,
             )
             return "cpu"
+
+
+class _Fit:
+    """One call of ``fit``: say with which seed, then train, from a checkpoint if there is one.
+
+    Parameters
+    ----------
+    estimator : estimator
+    stack : contextlib.ExitStack
+        Ends with the fit.
+    **options
+        Of the training.
+    """
+
+    def __init__(self, estimator, stack, **options):
+        self.estimator, self.stack, self.options = estimator, stack, options
+        self.checkpoint = None
+
+    def seed(self, goes_on, **data):
+        """Seed of the net that training goes on with, of the checkpoint, or a new one.
+
+        ``data`` is all that was given besides parameters; it tells one fit from another.
+        """
+        estimator, seed = self.estimator, None
+        if goes_on:
+            seed = estimator._settings["seed"]
+        elif estimator.random_state is not None:
+            seed = estimator._draw_seed()
+        if estimator.checkpoint_dir is not None:
+            state = get_state(estimator.net_) if goes_on else None
+            self.checkpoint = self.stack.enter_context(
+                open_checkpoint(estimator.checkpoint_dir, *identify(estimator, seed, data, state))
+            )
+        if self.checkpoint and self.checkpoint.state:
+            return self.checkpoint.state["seed"]
+        return estimator._draw_seed() if seed is None else seed
+
+    def __call__(self, net, samples, validation=None, **options):
+        """Train, and leave no checkpoint of a fit that came to its end."""
+        options = {**self.options, **options, "checkpoint": self.checkpoint}
+        try:
+            self.estimator._train(net, samples, validation, **options)
+        except ValueError:  # such as a loss that is not finite: it would be so again
+            self._forget()
+            raise
+        self._forget()
+
+    def _forget(self):
+        if self.checkpoint:
+            self.checkpoint.remove()
 
 
 def _best_epoch(history):

@@ -101,6 +101,13 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     warm_start : bool, default=False
         Let the next ``fit`` keep weights, optimizer state and scaling and train ``max_epochs``
         more.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder, made if missing, in which ``fit`` keeps its state after epochs. One that was killed
+        or interrupted goes on from there when it is called again with the same data and
+        parameters; on the CPU it ends with the bits of an undisturbed one. With
+        ``random_state=None`` it goes on with the seed that it began with. A fit that comes to its
+        end removes its files. A folder that cannot be written to is an OSError, a disk that fills
+        up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
@@ -188,6 +195,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         compile=False,
         callbacks=None,
         warm_start=False,
+        checkpoint_dir=None,
         verbose=0,
         random_state=None,
     ):
@@ -216,6 +224,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         self.compile = compile
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
         self.random_state = random_state
 

@@ -29,6 +29,7 @@ from sklearn_drsn.estimators._samples import (
 )
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._training import Settings, make_network
+from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
 
@@ -102,9 +103,11 @@ class BaseDRSN(BaseNetworkEstimator):
             X, y, weight, rows = self._check_training(X, y, sample_weight, reset=not goes_on)
             self._learn_targets(y[rows], reset=not goes_on)
             weight, rows = self._weigh(y, weight, rows)
-            check_consistent_length(y, on_host(groups))
-            seed = self._settings["seed"] if goes_on else self._draw_seed()
+            groups = None if groups is None else np.asarray(on_host(groups))
+            check_consistent_length(y, groups)
             validation = self._check_validation(X_val, y_val, sample_weight_val)
+            data = {"X": X, "y": y, "sample_weight": weight, "groups": groups}
+            seed = train.seed(goes_on, **data, validation=validation)
             if validation is None and self.early_stopping:
                 rows, held_out = self._hold_out(y, rows, groups, seed)
                 validation = X, y, weight, held_out
@@ -118,7 +121,7 @@ class BaseDRSN(BaseNetworkEstimator):
         return self
 
     def _partial_fit(self, X, y, sample_weight, **first_call):
-        with self._transaction() as keep:
+        with transaction(self) as keep:
             self._check_parameters()
             first = not hasattr(self, "net_")
             X, y, weight, rows = self._check_training(
@@ -219,7 +222,7 @@ class BaseDRSN(BaseNetworkEstimator):
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
         if groups is not None:
-            groups = np.asarray(on_host(groups))[rows]
+            groups = groups[rows]
         kept, held_out = self._random_split(self._strata(y[rows]), groups, seed)
         if len(kept) < 2 or len(held_out) < self._min_validation_samples:
             raise ValueError(

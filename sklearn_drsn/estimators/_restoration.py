@@ -77,7 +77,7 @@ class BaseRestorer(BaseNetworkEstimator):
                     f"expected images of {self._n_channels} channels, as those before, got "
                     f"{len(clean[0])}"
                 )
-            seed = self._settings["seed"] if goes_on else self._draw_seed()
+            seed = train.seed(goes_on, degraded=degraded, clean=clean)
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples, validation = self._patch_sets(degraded, clean, seed)
             patience = self.n_iter_no_change if self.early_stopping else None

@@ -89,6 +89,13 @@ class DnCNNDenoiser(BaseRestorer):
         Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder, made if missing, in which `fit` keeps its state after epochs. One that was killed
+        or interrupted goes on from there when it is called again with the same data and
+        parameters; on the CPU it ends with the bits of an undisturbed one. With
+        ``random_state=None`` it goes on with the seed that it began with. A fit that comes to its
+        end removes its files. A folder that cannot be written to is an OSError, a disk that fills
+        up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
@@ -164,6 +171,7 @@ class DnCNNDenoiser(BaseRestorer):
         compile=False,
         callbacks=None,
         warm_start=False,
+        checkpoint_dir=None,
         verbose=0,
         random_state=None,
     ):
@@ -191,6 +199,7 @@ class DnCNNDenoiser(BaseRestorer):
         self.compile = compile
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
         self.random_state = random_state
 
@@ -329,6 +338,13 @@ class MACRDeblurrer(BaseRestorer):
         Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder, made if missing, in which `fit` keeps its state after epochs. One that was killed
+        or interrupted goes on from there when it is called again with the same data and
+        parameters; on the CPU it ends with the bits of an undisturbed one. With
+        ``random_state=None`` it goes on with the seed that it began with. A fit that comes to its
+        end removes its files. A folder that cannot be written to is an OSError, a disk that fills
+        up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
@@ -400,6 +416,7 @@ class MACRDeblurrer(BaseRestorer):
         compile=False,
         callbacks=None,
         warm_start=False,
+        checkpoint_dir=None,
         verbose=0,
         random_state=None,
     ):
@@ -425,6 +442,7 @@ class MACRDeblurrer(BaseRestorer):
         self.compile = compile
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
         self.random_state = random_state
 
@@ -561,6 +579,13 @@ class MSRNSuperResolver(_SuperResolver):
         Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder, made if missing, in which `fit` keeps its state after epochs. One that was killed
+        or interrupted goes on from there when it is called again with the same data and
+        parameters; on the CPU it ends with the bits of an undisturbed one. With
+        ``random_state=None`` it goes on with the seed that it began with. A fit that comes to its
+        end removes its files. A folder that cannot be written to is an OSError, a disk that fills
+        up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
@@ -632,6 +657,7 @@ class MSRNSuperResolver(_SuperResolver):
         compile=False,
         callbacks=None,
         warm_start=False,
+        checkpoint_dir=None,
         verbose=0,
         random_state=None,
     ):
@@ -658,6 +684,7 @@ class MSRNSuperResolver(_SuperResolver):
         self.compile = compile
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
         self.random_state = random_state
 
@@ -740,6 +767,13 @@ class CSSFNSuperResolver(_SuperResolver):
         Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
+    checkpoint_dir : str, path-like or None, default=None
+        Folder, made if missing, in which `fit` keeps its state after epochs. One that was killed
+        or interrupted goes on from there when it is called again with the same data and
+        parameters; on the CPU it ends with the bits of an undisturbed one. With
+        ``random_state=None`` it goes on with the seed that it began with. A fit that comes to its
+        end removes its files. A folder that cannot be written to is an OSError, a disk that fills
+        up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
@@ -811,6 +845,7 @@ class CSSFNSuperResolver(_SuperResolver):
         compile=False,
         callbacks=None,
         warm_start=False,
+        checkpoint_dir=None,
         verbose=0,
         random_state=None,
     ):
@@ -837,6 +872,7 @@ class CSSFNSuperResolver(_SuperResolver):
         self.compile = compile
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.verbose = verbose
         self.random_state = random_state
 

@@ -8,6 +8,8 @@ same bits alone, beside others, and when it goes on later.
 import functools
 import math
 import time
+import traceback
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -195,10 +197,51 @@ class Network(NeuralNet):
             X, y = samples[order[rows]]
             X = apply_augmentation(self.settings.augment, X, generators["augment"])
             self.notify("on_batch_begin", batch=(X, y), training=True)
-            result = step_fn((X, y))
+            result = self._step(step_fn, (X, y), samples, order[rows])
             total += result["loss"].detach() * (rows.stop - rows.start)
             self.notify("on_batch_end", batch=(X, y), training=True, **result)
         self._record_training(float(total) / len(samples))
+
+    def _step(self, step_fn, batch, samples, rows):
+        """Take a step; if the memory does not suffice, say how many rows it suffices for."""
+        try:
+            return step_fn(batch)
+        except torch.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)  # what the step had computed
+            kind, reason = torch.OutOfMemoryError, str(error)
+        except (RuntimeError, MemoryError) as error:
+            if not _ran_out_of_memory(error):
+                raise
+            kind, reason = MemoryError, str(error)
+        del batch
+        advice = "try a smaller one"  # trying on the CPU itself may end the process
+        if kind is torch.OutOfMemoryError:
+            size = self._size_that_fits(samples, rows)
+            advice = f"batch_size={size} would fit" if size else "no other would fit"
+        raise kind(
+            f"device {self.device!r} ran out of memory in a step of {len(rows)} samples with "
+            f"batch_size={self.batch_size}; {advice} ({reason})"
+        )
+
+    def _size_that_fits(self, samples, rows):
+        """The largest half, quarter ... of a batch for which there is memory, or None."""
+        size = len(rows) // 2
+        while size >= 2 and not self._fits(samples, rows[:size]):
+            size //= 2
+        return size if size >= 2 else None
+
+    def _fits(self, samples, rows):
+        """Whether there is memory for a step with these rows."""
+        try:
+            remembered = [torch.empty_like(p) for p in self.module_.parameters() for _ in range(2)]
+            self.train_step_single(samples[rows])
+            del remembered
+        except torch.OutOfMemoryError as error:
+            traceback.clear_frames(error.__traceback__)
+            return False
+        finally:
+            self.optimizer_.zero_grad(set_to_none=True)
+        return True
 
     def _set_lr(self, progress):
         if self.lr_schedule_ != "constant":  # which leaves it to the callbacks
@@ -240,6 +283,12 @@ class Network(NeuralNet):
         blocks = prediction_blocks(X, scaler, self.device, rows)
         outputs = torch.cat([run(block).float() for block in blocks])
         return outputs[: len(X) if rows is None else len(rows)].cpu().numpy()
+
+
+def _ran_out_of_memory(error):
+    """Whether the CPU did; torch and oneDNN have no type of their own for it."""
+    signs = ("can't allocate memory", "could not create a primitive")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def set_dropout_generator(module, generator):
@@ -361,13 +410,57 @@ class _EarlyStopping(Callback):
             net.module_.load_state_dict(self.weights)
 
 
+class _Keeping(Callback):
+    """Keep in a checkpoint, after an epoch, what training goes on from."""
+
+    def __init__(self, checkpoint, stopping):
+        self.checkpoint, self.stopping = checkpoint, stopping
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.checkpoint.is_due():
+            stopping = {**vars(self.stopping), "weights": _to_arrays(self.stopping.weights)}
+            self.checkpoint.write(
+                {
+                    "seed": net.settings.seed,
+                    "first_epoch": net.first_epoch_,
+                    "net": get_state(net),
+                    "stopping": stopping,
+                }
+            )
+
+    def resume(self, net):
+        state = self.checkpoint.state
+        if state is None:
+            return
+        set_state(net, state["net"])
+        net.first_epoch_ = state["first_epoch"]
+        vars(self.stopping).update(state["stopping"])
+        self.stopping.weights = _to_tensors(self.stopping.weights)
+        if net.callbacks:
+            warnings.warn(
+                f"training goes on from a checkpoint, but the callbacks {net.callbacks} begin "
+                "anew: if they remember anything, the result may differ from that of one run",
+                UserWarning,
+                stacklevel=7,
+            )
+
+
 def train(
-    net, samples, validation=None, *, patience=None, epochs=None, lr_schedule=None, watchers=()
+    net,
+    samples,
+    validation=None,
+    *,
+    patience=None,
+    epochs=None,
+    lr_schedule=None,
+    watchers=(),
+    checkpoint=None,
 ):
     """Train for ``epochs``, or until ``patience`` epochs passed without a better validation score.
 
     ``watchers`` are callbacks of this run alone. With patience the weights of the best epoch are
-    restored, also after an interruption, which goes on to the caller.
+    restored, also after an interruption, which goes on to the caller. A checkpoint keeps the state
+    of the run, which begins with what was read from it.
     """
     net.max_epochs = net.settings.max_epochs if epochs is None else epochs
     net.lr_schedule_ = lr_schedule or net.settings.lr_schedule
@@ -379,10 +472,14 @@ def train(
     stopping = _EarlyStopping(patience)
     if patience is not None:
         watchers = [*watchers, stopping]
+    if checkpoint is not None:
+        watchers = [*watchers, keeping := _Keeping(checkpoint, stopping)]
+        keeping.resume(net)
+    n_done = len(net.history) - net.first_epoch_
     net.callbacks_ = [*callbacks, *((type(watcher).__name__, watcher) for watcher in watchers)]
     net.notify("on_train_begin", X=samples, y=None)
     try:
-        net.fit_loop(samples, epochs=net.max_epochs)
+        net.fit_loop(samples, epochs=net.max_epochs - n_done)
     except _TrainingDone:
         pass
     finally:

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.wavelets import (
     BOUNDARIES,
     RULES,
@@ -240,13 +241,14 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         self._validate_params()
         recipe = self._asked_for()
         check_recipe(recipe)
-        X = self._check_X(X, reset=True)
-        self._level_for(X)
-        if self.noise_level == "pooled":
-            self.noise_level_ = np.median(self._estimate(X), axis=0)
-        if self.rule == "auto":
-            recipe = self._choose(X, recipe)
-        self.rule_, self.wavelet_ = recipe.rule, recipe.wavelet
+        with transaction(self):
+            X = self._check_X(X, reset=True)
+            self._level_for(X)
+            if self.noise_level == "pooled":
+                self.noise_level_ = np.median(self._estimate(X), axis=0)
+            if self.rule == "auto":
+                recipe = self._choose(X, recipe)
+            self.rule_, self.wavelet_ = recipe.rule, recipe.wavelet
         return self
 
     def transform(self, X):

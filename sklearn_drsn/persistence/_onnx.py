@@ -14,8 +14,8 @@ from torch import nn
 from sklearn_drsn._version import __version__
 from sklearn_drsn.estimators import DRSNClassifier, DRSNRegressor, SoftThresholdDenoiser
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
+from sklearn_drsn.estimators._files import write_atomically
 from sklearn_drsn.estimators._restoration import BaseRestorer
-from sklearn_drsn.persistence._files import write_atomically
 from sklearn_drsn.persistence._graph import make_module
 
 __all__ = ["export_onnx"]

@@ -11,9 +11,9 @@ import sklearn
 import torch
 
 from sklearn_drsn._version import __version__
+from sklearn_drsn.estimators._document import decode, encode
+from sklearn_drsn.estimators._files import write_atomically
 from sklearn_drsn.estimators._samples import resolve_device
-from sklearn_drsn.persistence._document import decode, encode
-from sklearn_drsn.persistence._files import write_atomically
 from sklearn_drsn.persistence._schema import ESTIMATORS, check_state
 
 __all__ = ["load", "save"]
@@ -72,6 +72,8 @@ def save(estimator, path):
             "a pipeline goes through skops.io with sklearn_drsn.persistence.TRUSTED_TYPES"
         )
     state = estimator.__getstate__()
+    if isinstance(folder := state.get("checkpoint_dir"), os.PathLike):
+        state["checkpoint_dir"] = os.fspath(folder)
     _refuse_callbacks(state)
     data = _to_bytes(name, state)
     _read(data)

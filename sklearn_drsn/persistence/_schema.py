@@ -5,6 +5,7 @@ checksum too. So a state is looked at before anything is built from it: its name
 its parts belong together, and that the network is no larger than the weights that are there.
 """
 
+import math
 from dataclasses import fields
 from numbers import Real
 
@@ -85,6 +86,7 @@ _ATTRIBUTES = {
     },
 }
 _OPTIONAL = {"feature_names_in_", "_sklearn_output_config", "noise_level_", "selection_report_"}
+_LARGEST_SAMPLE = 2**40  # values
 # What networks have as many of as tensors, or many more of; all other sizes are axes of tensors.
 _COUNTS = {"depth", "n_blocks", "n_groups", "n_scales"}
 _MEMORIES = {
@@ -286,6 +288,7 @@ def _check_rule(state):
 def _check_shape(name, shape):
     sizes = len(shape) > 0 and all(type(size) is int and size > 0 for size in shape)
     _expect(sizes, f"{name} of positive integers", shape)
+    _expect(math.prod(shape) <= _LARGEST_SAMPLE, f"{name} that a sample can have", shape)
 
 
 def _check_statistic(array, shape):

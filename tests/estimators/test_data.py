@@ -177,6 +177,12 @@ def test_scale_of_x_does_not_matter(estimator, table, scale):
     )
 
 
+def test_sums_that_overflow_on_the_way_are_no_warning(estimator):
+    X = np.where(np.arange(48) % 3, 1e38, -1e38).astype(np.float32)[:, None]
+    fitted = estimator().fit(X, (X[:, 0] > 0).astype(float))
+    assert np.isfinite(fitted.embed(X)).all()
+
+
 # --- the shape of a sample -----------------------------------------------------------------------
 
 

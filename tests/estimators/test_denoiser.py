@@ -70,6 +70,15 @@ def test_scikit_learn_checks_with_defaults(estimator, check):
     check(estimator)
 
 
+def test_the_unit_of_a_pair_does_not_matter():
+    clean, _ = make_ecg_beats(20, random_state=0)
+    noisy = add_noise(clean, snr_db=5.0, random_state=1)
+    for unit in (1e-120, 1e120):
+        denoiser = SoftThresholdDenoiser(**TINY).fit(unit * noisy, unit * clean)
+        assert denoiser.supervision_ == "clean"
+        assert np.isfinite(denoiser.predict(unit * noisy)).all()
+
+
 @may_warn
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
 @pytest.mark.parametrize(

@@ -416,3 +416,17 @@ def test_docstring_gives_every_parameter_in_order_with_its_default():
     for name, parameter in signature.items():
         assert documented[name].replace('"', "'") == repr(parameter.default)
     assert set(SoftThresholdTransformer._parameter_constraints) == set(signature)
+
+
+def test_a_failed_fit_leaves_the_transformer_as_it_was():
+    X = np.random.default_rng(0).normal(size=(5, 32))
+    spoilt = X[:, :16].copy()
+    spoilt[2, 3] = np.nan
+    fitted, fresh = SoftThresholdTransformer().fit(X), SoftThresholdTransformer()
+    expected = fitted.transform(X)
+    for transformer in (fitted, fresh):
+        before = dict(vars(transformer))
+        with pytest.raises(ValueError, match="sample 2"):
+            transformer.fit(spoilt)
+        assert vars(transformer) == before
+    np.testing.assert_array_equal(fitted.transform(X), expected)

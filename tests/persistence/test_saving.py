@@ -422,6 +422,10 @@ TAMPERED = {
         "command",
     ),
     "another shape": (setter("state", "input_shape_", value={"tuple": [7]}), "channels"),
+    "a shape beyond all memory": (
+        setter("state", "input_shape_", value={"tuple": [2**70]}),
+        "that a sample can have",
+    ),
     "another optimizer": (
         setter("state", "_settings", "optimizer", value="os.system"),
         "optimizer",
