@@ -210,6 +210,6 @@ TASKS = {
 # The paper's length of a window and, as there, several operating conditions in one set.
 PAPER = Task(
     "bearing_paper",
-    partial(bearing, train=(0, 1), test=(0, 1), window=2048, test_step=2048),
+    partial(bearing, train=(0, 1), test=(0, 1), window=2048, train_step=1024, test_step=2048),
     "series",
 )
