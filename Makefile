@@ -8,7 +8,7 @@ DATA ?=
 # One thread per process: two processes of two torch threads each crawl.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-all test-floors bench lint format clean
+.PHONY: help demo test test-all test-floors bench bench-accuracy lint format clean
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -41,9 +41,21 @@ bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to b
 	$(BIN)/python benchmarks/bench_denoising.py
 	$(BIN)/python benchmarks/bench_denoiser.py --only families --seeds 1
 
+# Competitors need an older NumPy, see benchmarks/constraints.txt.
+.venv-benchmark/.installed: pyproject.toml benchmarks/constraints.txt
+	$(PYTHON) -m venv .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable ".[benchmark]"
+	touch $@
+
+bench-accuracy: .venv-benchmark/.installed  ## accuracy against competitors, the paper, scaling; DATA=<folder>
+	@test -n "$(DATA)" || { echo "expected DATA=<folder of the data folders>"; exit 2; }
+	.venv-benchmark/bin/python benchmarks/bench_noise_robustness.py --data "$(DATA)"
+	.venv-benchmark/bin/python benchmarks/bench_paper.py --data "$(DATA)"
+	.venv-benchmark/bin/python benchmarks/bench_scaling.py --full
+
 format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-floors .floors.txt .mypy_cache .pytest_cache .ruff_cache *.egg-info examples/output benchmarks/results
+	rm -rf $(VENV) .venv-floors .venv-benchmark .floors.txt .mypy_cache .pytest_cache .ruff_cache *.egg-info examples/output benchmarks/results
