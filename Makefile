@@ -8,7 +8,7 @@ DATA ?=
 # One thread per process: two processes of two torch threads each crawl.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-all test-floors bench audit lint format clean
+.PHONY: help demo test test-all test-floors bench bench-accuracy audit lint format clean
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -47,9 +47,21 @@ audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the in
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > .venv-audit/installed.txt
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement .venv-audit/installed.txt
 
+# Competitors need an older NumPy, see benchmarks/constraints.txt.
+.venv-benchmark/.installed: pyproject.toml benchmarks/constraints.txt
+	$(PYTHON) -m venv .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable ".[benchmark]"
+	touch $@
+
+bench-accuracy: .venv-benchmark/.installed  ## accuracy against competitors, the paper, scaling; DATA=<folder>
+	@test -n "$(DATA)" || { echo "expected DATA=<folder of the data folders>"; exit 2; }
+	.venv-benchmark/bin/python benchmarks/bench_noise_robustness.py --data "$(DATA)"
+	.venv-benchmark/bin/python benchmarks/bench_paper.py --data "$(DATA)"
+	.venv-benchmark/bin/python benchmarks/bench_scaling.py --full
+
 format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-floors .venv-audit .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output benchmarks/results
+	rm -rf $(VENV) .venv-floors .venv-audit .venv-benchmark .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output benchmarks/results

@@ -33,7 +33,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Channels of the first stage; each later stage has twice as many. For tables the number of
         features of every unit.
     threshold_mode : {"channel_wise", "channel_shared", "proportional", \
-            "squeeze_excitation", None}, default="channel_wise"
+            "squeeze_excitation", None}, default="proportional"
         What a unit does to its features: shrink them by a threshold of each sample and channel
         (DRSN-CW) or of each sample (DRSN-CS), shrink them by a share of each channel's mean
         magnitude that is learnt without attention ("proportional", ours), scale them without a
@@ -172,7 +172,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         depth=3,
         width=16,
         *,
-        threshold_mode="channel_wise",
+        threshold_mode="proportional",
         kernel_size=None,
         stem_kernel_size=None,
         stem_stride=None,

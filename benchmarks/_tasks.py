@@ -1,0 +1,215 @@
+"""Noisy tasks on real data: who is trained on what, tested on what, and how noise is added."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.model_selection import train_test_split
+
+from sklearn_drsn.datasets import load_cwru, load_mitbih, load_nstdb, make_digit_canvas
+from sklearn_drsn.noise import add_noise, add_recorded_noise
+
+DRAWN = ("gaussian", "laplacian", "pink")
+RECORDED = ("recorded",)
+OF_TABLES = ("gaussian", "laplacian", "columns")
+# Columns of noise for every real one.
+COLUMN_LEVELS = (1.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Clean samples, with a channel axis unless in a table, and targets.
+
+    Patients, speakers and stretches of a recording are on one side only.
+    """
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    recordings: dict = field(default_factory=dict)  # of noise, for "train" and "test"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set, split by seed, and the kinds of noise that make sense on it.
+
+    ``version`` goes up whenever the protocol changes, so that old cells no longer count.
+    """
+
+    name: str
+    load: Callable[[Path, int], Data]
+    shape: str  # "series", "image" or "table"
+    target: str = "class"  # or "value"
+    kinds: tuple = DRAWN
+    imbalanced: bool = False  # accuracy says little: print macro-F1 as well
+    version: int = 1
+
+
+# --- series --------------------------------------------------------------------------------------
+
+
+def bearing(folder, seed, *, train, test, **windows):
+    """Vibration of ten conditions: early part of the records of one load, late part of another."""
+    data = load_cwru(folder / "cwru", load=train, **windows)
+    late = data if train == test else load_cwru(folder / "cwru", load=test, **windows)
+    return Data(data.X_train, data.y_train, late.X_test, late.y_test)
+
+
+def ecg_beats(folder, seed, *, at_most=100, fewest=10):
+    """Heartbeats, a third of the patients tested; ``at_most`` of a class from one patient."""
+    beats = load_mitbih(folder / "mitbih")
+    X, y, patient = (
+        np.concatenate([beats[f"{name}_train"], beats[f"{name}_test"]])
+        for name in ("X", "y", "groups")
+    )
+    rng = np.random.default_rng([seed, 1])
+    rows = _few_of_each(np.char.add(patient.astype(str), y), at_most, rng)
+    X, y, patient = X[rows], y[rows], patient[rows]
+    patients, is_test = np.unique(patient), np.zeros(len(y), bool)
+    while min(_fewest(y[is_test], y), _fewest(y[~is_test], y)) < fewest:
+        is_test = np.isin(patient, rng.permutation(patients)[: len(patients) // 3])
+    noise = load_nstdb(folder / "nstdb", kind="ma")
+    # Centred, for at a given ratio the power of an offset would let the noise drown the beat.
+    split = _split(X - X.mean(axis=-1, keepdims=True), y, is_test)
+    return replace(split, recordings={"train": noise.noise_train, "test": noise.noise_test})
+
+
+def _few_of_each(kinds, at_most, rng):
+    order = rng.permutation(len(kinds))
+    return np.sort(np.concatenate([order[kinds[order] == k][:at_most] for k in np.unique(kinds)]))
+
+
+def _fewest(y, of_all):
+    return min(np.sum(y == label) for label in np.unique(of_all))
+
+
+def digits_spoken(folder, seed, *, length=4096):
+    """Ten spoken digits; one of four speakers tested, the next one with the next seed."""
+    with np.load(folder / "fsdd" / "fsdd.npz") as archive:
+        ends, audio = archive["offsets"], archive["audio"].astype(np.float32)
+        y, speaker = archive["y"].astype(int), archive["speaker"]
+    pieces = np.split(audio, ends[1:-1])
+    X = np.stack([_centred(piece, length) for piece in pieces])[:, None]
+    speakers = np.unique(speaker)
+    return _split(X, y, speaker == speakers[seed % len(speakers)])
+
+
+def _centred(x, length):
+    """The middle of a recording, with silence on both sides of a short one."""
+    x = x[max(0, len(x) - length) // 2 :][:length]
+    before = (length - len(x)) // 2
+    return np.pad(x, (before, length - len(x) - before))
+
+
+def ecg5000(folder, seed):
+    """Heartbeats of one patient, four classes (the fifth has two rows); two fifths tested."""
+    with np.load(folder / "ecg5000" / "ecg5000_train.npz") as archive:
+        X, y = archive["X"], archive["y"].astype(int)
+    X, y = X[y != 5, None], y[y != 5]
+    return _random_split(X, y, seed, share=0.4, stratify=y)
+
+
+# --- images and tables ---------------------------------------------------------------------------
+
+
+def digit_canvas(folder, seed):
+    """Digits anywhere on a canvas of 16 x 16 among two distractors; a third tested."""
+    X, y = make_digit_canvas(n_distractors=2, random_state=seed)
+    return Data(X[:1200], y[:1200], X[1200:], y[1200:])
+
+
+def table(folder, seed, *, load):
+    X, y = load(return_X_y=True)
+    return _random_split(X, y, seed, share=0.3, stratify=y)
+
+
+def uci(folder, seed, *, name):
+    """A regression table; a fifth tested."""
+    with np.load(folder / "uci_regression" / "uci_regression.npz") as archive:
+        if f"{name}__X" not in archive.files:
+            raise FileNotFoundError(f"expected {name} in the file, it holds {archive.files}")
+        X, y = archive[f"{name}__X"].astype(float), archive[f"{name}__y"].astype(float)
+    return _random_split(X, y, seed, share=0.2)
+
+
+def _random_split(X, y, seed, share, stratify=None):
+    rows = train_test_split(
+        np.arange(len(y)), test_size=share, stratify=stratify, random_state=seed
+    )
+    return _split(X, y, np.isin(np.arange(len(y)), rows[1]))
+
+
+def _split(X, y, is_test):
+    return Data(X[~is_test], y[~is_test], X[is_test], y[is_test])
+
+
+# --- noise ---------------------------------------------------------------------------------------
+
+
+def noisy_rows(task, data, side, kind, level, seed):
+    """Rows of one side of the data in noise; samples that have a gain are scaled one by one.
+
+    A seed gives the same draw at all levels, so that curves differ by nothing else.
+    """
+    X = getattr(data, f"X_{side}")
+    rng = np.random.default_rng([seed, ("train", "test").index(side)])
+    if kind == "columns":
+        return np.hstack([X, rng.standard_normal((len(X), round(level * X.shape[1])))])
+    if task.shape == "table":
+        return X if kind == "none" else _noisy_table(X, data.X_train, kind, level, rng)
+    if kind == "recorded":
+        X = add_recorded_noise(X, data.recordings[side], snr_db=level, random_state=rng)
+    elif kind != "none":
+        X = add_noise(X, kind, snr_db=level, random_state=rng)
+    return _scaled(X.reshape(len(X), -1))
+
+
+def _noisy_table(X, X_train, kind, level, rng):
+    """Noise of a standard deviation in units of the column's in training."""
+    return add_noise(X, kind, sigma=X_train.std(axis=0) * 10 ** (-level / 20), random_state=rng)
+
+
+def _scaled(X):
+    """Zero mean and unit variance for every sample, so that its gain tells nothing."""
+    X = X - X.mean(axis=1, keepdims=True)
+    deviation = X.std(axis=1, keepdims=True)
+    return (X / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)
+
+
+# --- the lists ------------------------------------------------------------------------------------
+
+_SERIES = [
+    Task("bearing", partial(bearing, train=0, test=0), "series"),
+    Task("bearing_1", partial(bearing, train=1, test=1), "series"),
+    Task("bearing_01", partial(bearing, train=0, test=1), "series"),
+    Task("bearing_10", partial(bearing, train=1, test=0), "series"),
+    Task("ecg_beats", ecg_beats, "series", kinds=RECORDED, imbalanced=True),
+    Task("digits_spoken", digits_spoken, "series"),
+    Task("ecg5000", ecg5000, "series", imbalanced=True),
+]
+_TABLES = [
+    Task(f"table_{name}", partial(table, load=load), "table", kinds=OF_TABLES)
+    for name, load in (
+        ("breast_cancer", load_breast_cancer),
+        ("wine", load_wine),
+        ("digits", load_digits),
+    )
+]
+_VALUES = [
+    Task(f"value_{name}", partial(uci, name=name), "table", "value", OF_TABLES)
+    for name in ("concrete", "energy", "yacht", "wine_quality_red", "kin8nm")
+]
+TASKS = {
+    task.name: task
+    for task in (*_SERIES, Task("digit_canvas", digit_canvas, "image"), *_TABLES, *_VALUES)
+}
+# The paper's length of a window and, as there, several operating conditions in one set.
+PAPER = Task(
+    "bearing_paper",
+    partial(bearing, train=(0, 1), test=(0, 1), window=2048, train_step=1024, test_step=2048),
+    "series",
+)

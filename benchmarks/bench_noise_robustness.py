@@ -1,0 +1,363 @@
+"""Accuracy against noise: ours with its defaults, and what a user would take instead.
+
+Real data, several seeds (of splits, noise and models alike), two protocols: "matched" trains and
+tests at a level of noise, with other draws on both sides; "clean" trains without noise and tests
+with it. Signals and images are scaled one by one to zero mean and unit variance after the noise,
+for every model.
+
+    python benchmarks/bench_noise_robustness.py --data FOLDER [--seeds 5] [--tasks bearing ...]
+        [--models DRSN MiniRocket ...] [--kinds gaussian ...] [--snr -10 -5 0 5 none]
+        [--protocols matched clean] [--variant NAME '{"width": 32}'] [--compare DRSN "DRSN plain"]
+
+FOLDER holds cwru, mitbih, nstdb, fsdd, ecg5000 and uci_regression, as far as the tasks ask for
+them. Every cell is measured in a process of its own and written down at once; the next run goes on
+from there. Cells of another version of the code, of other parameters or of another protocol are
+kept but do not count; with --any-code those of another version do.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+import math
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+os.environ["NUMBA_NUM_THREADS"] = "1"  # before numba is imported
+os.environ["NUMBA_THREADING_LAYER"] = "workqueue"  # the one that survives a fork
+
+import numpy as np
+import torch
+
+from _cells import (
+    CellStore,
+    mean_and_spread,
+    paired_interval,
+    print_setting,
+    print_table,
+    setting,
+    show,
+    write_json,
+)
+from _figures import Panel, draw
+from _models import MODELS, OUTSIDE, ours
+from _sweep import QUIET, Sweep, condition_name, main_metric
+from _tasks import COLUMN_LEVELS, TASKS
+
+KINDS = ("gaussian", "laplacian", "pink", "recorded", "columns")
+PROTOCOLS = ("matched", "clean")
+USUAL_PAIR = ("DRSN", "DRSN plain")
+GROUPS = {
+    "series": lambda task: task.shape == "series",
+    "images": lambda task: task.shape == "image",
+    "tables, classes": lambda task: task.shape == "table" and task.target == "class",
+    "tables, values": lambda task: task.target == "value",
+}
+RANGES = {
+    "0 dB and below": lambda kind, level: kind not in ("none", "columns") and level <= 0,
+    "columns": lambda kind, level: kind == "columns",
+    "all": lambda kind, level: True,
+}
+
+# --- which cells ---------------------------------------------------------------------------------
+
+
+def conditions(task, protocol, arguments):
+    """Kinds and levels of noise to test a task in."""
+    found = [QUIET] if None in arguments.snr else []
+    for kind in (kind for kind in arguments.kinds if kind in task.kinds):
+        if kind == "columns":
+            found += [(kind, level) for level in COLUMN_LEVELS if protocol == "matched"]
+        else:
+            found += [(kind, level) for level in arguments.snr if level is not None]
+    return found
+
+
+def fits(task, arguments):
+    """The noises to test in, by the noise that is trained in; both protocols share a fit."""
+    found = defaultdict(list)
+    for protocol in arguments.protocols:
+        for test in conditions(task, protocol, arguments):
+            train = trained_in(protocol, test)
+            found[train] += [test] * (test not in found[train])
+    return found
+
+
+def trained_in(protocol, test):
+    return QUIET if protocol == "clean" else test
+
+
+def contestants(arguments):
+    """The models asked for, then the variants of ours."""
+    variants = [ours(name, **json.loads(parameters)) for name, parameters in arguments.variant]
+    return {name: MODELS[name] for name in arguments.models} | {v.name: v for v in variants}
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def collect(sweep, arguments):
+    """Rows of a table: ``{(task, protocol, (kind, level)): {model: [result per seed]}}``."""
+    rows = defaultdict(dict)
+    for task, protocol in itertools.product(sweep.tasks, arguments.protocols):
+        for test, name in itertools.product(conditions(task, protocol, arguments), sweep.models):
+            found = sweep.results(task, name, trained_in(protocol, test), test)
+            if found is not None:
+                rows[task.name, protocol, test][name] = found
+    return rows
+
+
+def values(results, metric):
+    return [result[metric] for result in results]
+
+
+def print_scores(rows, models, protocol):
+    """A table for each metric: one row for each task and noise."""
+    for metric, wanted in (
+        ("accuracy", lambda task: task.target == "class"),
+        ("macro-F1", lambda task: task.imbalanced),
+        ("R2", lambda task: task.target == "value"),
+    ):
+        field = {"macro-F1": "f1", "R2": "r2"}.get(metric, metric)
+        lines = [
+            [name, condition_name(*test), *(_cell(found, model, field) for model in models)]
+            for (name, of, test), found in rows.items()
+            if of == protocol and wanted(TASKS[name])
+        ]
+        if lines:
+            header = ["task", "noise in the test", *models]
+            print_table(f"{metric}, protocol {protocol}, mean ± spread over seeds", header, lines)
+
+
+def _cell(found, model, field):
+    return show(*mean_and_spread(values(found[model], field))) if model in found else ""
+
+
+def error(task, result):
+    """Share of errors; for values the root of the mean square in standard deviations."""
+    if task.target == "class":
+        return 1 - result["accuracy"]
+    return math.sqrt(1 - result["r2"])
+
+
+def mean_errors(rows, models, n_seeds):
+    """Errors averaged over the noises of a task, then over tasks.
+
+    Of the rows that every model has that is at home in the group: ``{(group, protocol, range):
+    (number of rows, {model: [mean error per seed]})}``.
+    """
+    result = {}
+    for (group, is_in), protocol, (title, covers) in itertools.product(
+        GROUPS.items(), PROTOCOLS, RANGES.items()
+    ):
+        chosen = {
+            key: found
+            for key, found in rows.items()
+            if is_in(TASKS[key[0]]) and key[1] == protocol and covers(*key[2])
+        }
+        at_home = [model for model in models if any(model in found for found in chosen.values())]
+        chosen = {k: found for k, found in chosen.items() if all(m in found for m in at_home)}
+        # Tasks count alike, however many levels they have.
+        by_task = defaultdict(list)
+        for key, found in chosen.items():
+            by_task[key[0]].append(found)
+        if by_task:
+            errors = {
+                model: [
+                    float(np.mean([_task_error(by_task, name, model, seed) for name in by_task]))
+                    for seed in range(n_seeds)
+                ]
+                for model in at_home
+            }
+            result[group, protocol, title] = len(chosen), errors
+    return result
+
+
+def _task_error(by_task, name, model, seed):
+    return np.mean([error(TASKS[name], found[model][seed]) for found in by_task[name]])
+
+
+def print_mean_errors(found, models):
+    lines = []
+    for (group, protocol, title), (n_rows, errors) in found.items():
+        cells = [show(*mean_and_spread(errors[m])) if m in errors else "" for m in models]
+        outside = {np.mean(errors[m]): m for m in OUTSIDE if m in errors}
+        share = ""
+        if outside and "DRSN" in errors:
+            share = f"{np.mean(errors['DRSN']) / min(outside):.2f} of {outside[min(outside)]}"
+        lines.append([group, protocol, title, str(n_rows), *cells, share])
+    header = ["group", "protocol", "levels", "rows", *models, "DRSN has"]
+    title = (
+        "Mean error over tasks (of values: in standard deviations); last: DRSN and the best rival"
+    )
+    print_table(title, header, lines)
+
+
+def print_costs(rows, models):
+    """CPU seconds and memory, averaged over all cells of a task."""
+    for field, title in (
+        ("fit_seconds", "CPU seconds of a fit"),
+        ("predict_seconds", "CPU seconds of predicting the test part"),
+        ("fit_mib", "MiB that a fit adds at its peak"),
+    ):
+        found = defaultdict(lambda: defaultdict(list))
+        for (name, *_), by_model in rows.items():
+            for model, results in by_model.items():
+                found[name][model] += values(results, field)
+        lines = [
+            [name, *(f"{np.mean(cells[m]):.4g}" if m in cells else "" for m in models)]
+            for name, cells in found.items()
+        ]
+        print_table(title, ["task", *models], lines)
+
+
+def compare(rows, ours, other):
+    """Paired differences of the main metric, row by row, and of the mean over rows in a group."""
+    differences, by_group = [], defaultdict(list)
+    for (name, protocol, test), found in rows.items():
+        if ours in found and other in found:
+            pair = [values(found[model], main_metric(TASKS[name])) for model in (ours, other)]
+            differences.append([name, protocol, condition_name(*test), *paired_interval(*pair)])
+            group = next(group for group, is_in in GROUPS.items() if is_in(TASKS[name]))
+            by_group[group, protocol].append(pair)
+    for (group, protocol), pairs in by_group.items():
+        means = np.mean(pairs, axis=0)  # rows are averaged within a seed
+        title = f"mean of {len(pairs)} rows"
+        differences.append([group, protocol, title, *paired_interval(*means)])
+    return differences
+
+
+def print_comparison(ours, other, differences):
+    lines = [
+        [name, protocol, test, show(mean, half, 4, "+"), "*" if abs(mean) > half else ""]
+        for name, protocol, test, mean, half in differences
+    ]
+    title = f"{ours} minus {other}: accuracy (R2), mean ± half of a 95 % t-interval over seeds"
+    print_table(title, ["task", "protocol", "noise in the test", "difference", ""], lines)
+
+
+def tables(rows, models, arguments):
+    """Print all tables; returns them for the JSON file."""
+    for protocol in arguments.protocols:
+        print_scores(rows, models, protocol)
+    errors = mean_errors(rows, models, arguments.seeds)
+    print_mean_errors(errors, models)
+    print_costs(rows, models)
+    comparisons = {pair: compare(rows, *pair) for pair in arguments.compare}
+    for pair, differences in comparisons.items():
+        print_comparison(*pair, differences)
+    return {
+        "rows": [
+            {"task": name, "protocol": protocol, "noise": condition_name(*test), "models": found}
+            for (name, protocol, test), found in rows.items()
+        ],
+        "mean_errors": [
+            {"group": group, "protocol": protocol, "levels": title, "rows": n, "errors": found}
+            for (group, protocol, title), (n, found) in errors.items()
+        ],
+        "comparisons": {" - ".join(pair): found for pair, found in comparisons.items()},
+    }
+
+
+# --- figure --------------------------------------------------------------------------------------
+
+
+def panels(rows, models):
+    """A panel for each task and protocol: score against SNR, mean over kinds of noise."""
+    for name, protocol in dict.fromkeys((name, protocol) for name, protocol, _ in rows):
+        levels, curves = [], {}
+        for model in models:
+            *curves[model], levels = _curve(rows, name, protocol, model)
+        words = ["none" if level is None else f"{level:g}" for level in levels]
+        metric = main_metric(TASKS[name])
+        yield Panel(f"{name}, {protocol}", words, "signal-to-noise ratio (dB)", metric, curves)
+
+
+def _curve(rows, name, protocol, model):
+    """Means and spreads over seeds of the score averaged over kinds of noise, and the levels."""
+    found = {
+        test: by_model.get(model)
+        for (task, of, test), by_model in rows.items()
+        if (task, of) == (name, protocol) and test[0] != "columns"
+    }
+    levels = sorted({level for _, level in found}, key=lambda v: math.inf if v is None else v)
+    points = []
+    for level in levels:
+        results = [r for (_, at), r in found.items() if at == level and r is not None]
+        metric = main_metric(TASKS[name])
+        per_seed = np.mean([values(r, metric) for r in results], axis=0) if results else [math.nan]
+        points.append(mean_and_spread(per_seed))
+    mean, spread = np.transpose(points)
+    return mean, np.nan_to_num(spread), levels
+
+
+# --- running -------------------------------------------------------------------------------------
+
+
+def level(text):
+    """A ratio in decibels, or None for no noise."""
+    return None if text == "none" else float(text)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data folders")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--variant", nargs=2, action="append", default=[],
+                        metavar=("NAME", "JSON"), help="ours with these parameters")  # fmt: skip
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--snr", nargs="+", type=level, default=[-10.0, -5.0, 0.0, 5.0, None])
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
+    parser.add_argument("--compare", nargs=2, action="append", metavar=("OURS", "OTHER"))
+    parser.add_argument("--device", default="cpu", help="of the networks; other than cpu, CPU "
+                        "times mean little")  # fmt: skip
+    parser.add_argument("--any-code", action="store_true",
+                        help="let cells of other versions of the code count")  # fmt: skip
+    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    arguments = parser.parse_args()
+    names = {*arguments.models, *(name for name, _ in arguments.variant)}
+    if arguments.compare is None:
+        arguments.compare = [USUAL_PAIR] if names.issuperset(USUAL_PAIR) else []
+    arguments.compare = [tuple(pair) for pair in arguments.compare]
+    unknown = {name for pair in arguments.compare for name in pair} - names
+    if unknown:
+        parser.error(f"--compare names models that are not run: {sorted(unknown)}")
+    return arguments
+
+
+def main():
+    arguments = parse()
+    torch.set_num_threads(1)
+    models = contestants(arguments)
+    head = setting("aeon", "numba", seeds=arguments.seeds, device=arguments.device)
+    print_setting(head)
+    ignored = ("code",) if arguments.any_code else ()
+    sweep = Sweep(
+        [TASKS[name] for name in arguments.tasks],
+        models,
+        functools.partial(fits, arguments=arguments),
+        CellStore(arguments.output / "noise_robustness.jsonl", ignored),
+        folder=arguments.data,
+        seeds=arguments.seeds,
+        device=arguments.device,
+    )
+    failures = [] if arguments.only_tables else sweep.run()
+
+    rows = collect(sweep, arguments)
+    if not rows:
+        sys.exit("no cell was measured with all seeds")
+    document = {"setting": head, **tables(rows, models, arguments), "failures": failures}
+    write_json(arguments.output / "noise_robustness.json", document)
+    draw(list(panels(rows, models)), models, arguments.output / "noise_robustness.png")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

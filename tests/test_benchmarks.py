@@ -1,0 +1,127 @@
+"""What the sweeping benchmarks keep and compute."""
+
+import math
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+from _cells import CellStore, fingerprint, in_child, mean_and_spread, paired_interval, show
+from _models import MODELS, ours
+from _tasks import TASKS, Data, noisy_rows
+
+sys.path.pop()
+
+KEY = {"task": "bearing", "test": ("gaussian", -5.0), "code": "abc", "seed": 0}
+
+
+def test_cells_are_found_again(tmp_path):
+    path = tmp_path / "new" / "cells.jsonl"
+    store = CellStore(path)
+    assert KEY not in store
+    store[KEY] = {"accuracy": 0.5}
+    store[{**KEY, "seed": 1}] = {"accuracy": 0.6}
+    store[KEY] = {"accuracy": 0.7}  # measured anew: the last one counts
+    again = CellStore(path)
+    assert again[KEY] == {"accuracy": 0.7}
+    assert {**KEY, "test": ("gaussian", 0.0)} not in again
+
+
+def test_a_cell_cut_short_is_measured_again(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    CellStore(path)[KEY] = {"accuracy": 0.5}
+    path.write_bytes(path.read_bytes()[:-9])
+    store = CellStore(path)
+    assert KEY not in store
+    store[KEY] = {"accuracy": 0.6}
+    assert CellStore(path)[KEY] == {"accuracy": 0.6}
+
+
+def test_parts_of_a_key_can_be_ignored(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    CellStore(path)[KEY] = {"accuracy": 0.5}
+    other = {**KEY, "code": "def"}
+    assert other not in CellStore(path)
+    assert CellStore(path, ignored=("code",))[other] == {"accuracy": 0.5}
+
+
+def test_only_code_changes_the_fingerprint(tmp_path):
+    def of(name, text):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "functional.py").write_text(text)
+        return fingerprint(folder)
+
+    first = of("first", "def f(x):\n    return x + 1\n")
+    assert (
+        of("second", '"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n')
+        == first
+    )
+    assert of("third", "def f(x):\n    return x + 2\n") != first
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks beside threads
+def test_a_child_answers_fails_or_dies():
+    assert in_child(divmod, 7, 2) == (3, 1)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        in_child(divmod, 7, 0)
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        in_child(os._exit, 3)
+
+
+def test_the_interval_is_students():
+    rng = np.random.default_rng(0)
+    ours, others = rng.normal(size=(2, 5))
+    mean, half = paired_interval(ours, others)
+    expected = ttest_rel(ours, others).confidence_interval(0.95)
+    assert (mean - half, mean + half) == pytest.approx((expected.low, expected.high))
+
+
+def test_one_seed_has_no_spread():
+    assert math.isnan(paired_interval([0.5], [0.4])[1])
+    assert show(*mean_and_spread([0.5])) == "0.500"
+    assert show(*mean_and_spread([0.5, 0.6])) == "0.550 ±0.071"
+
+
+def test_parameters_name_a_model():
+    task = TASKS["bearing"]
+    keys = [model.key(task) for model in (ours("a"), ours("a"), ours("a", width=8))]
+    assert keys[0] == keys[1]
+    assert keys[0]["parameters"] != keys[2]["parameters"]
+    assert MODELS["log-spectrum"].key(task) == MODELS["log-spectrum"].key(task)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "laplacian", "pink"])
+def test_noisy_samples_have_no_gain_and_noise_of_their_own(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6, 1, 64)) * np.array([1, 10, 0.1, 1, 5, 2])[:, None, None]
+    data = Data(X, None, X, None)
+    train, test, again, quiet = (
+        noisy_rows(TASKS["bearing"], data, *of)
+        for of in (
+            ("train", kind, 0.0, 1),
+            ("test", kind, 0.0, 1),
+            ("train", kind, 0.0, 1),
+            ("train", "none", None, 1),
+        )
+    )
+    assert np.array_equal(train, again)
+    assert np.abs(train - test).max() > 0.1
+    for rows in (train, quiet):
+        np.testing.assert_allclose(rows.mean(axis=1), 0, atol=1e-6)
+
+
+def test_noise_of_tables_is_in_units_of_columns():
+    X = np.random.default_rng(0).normal(size=(4000, 2)) * [1.0, 100.0]
+    data = Data(X, None, X, None)
+    task = TASKS["table_wine"]
+    noise = noisy_rows(task, data, "test", "gaussian", -6.0, 0) - X
+    np.testing.assert_allclose(noise.std(axis=0) / X.std(axis=0), 2.0, rtol=0.05)
+    wider = noisy_rows(task, data, "train", "columns", 4.0, 0)
+    assert wider.shape == (4000, 10)
+    assert np.array_equal(wider[:, :2], X)
