@@ -48,6 +48,7 @@ from _tasks import COLUMN_LEVELS, TASKS
 
 KINDS = ("gaussian", "laplacian", "pink", "recorded", "columns")
 PROTOCOLS = ("matched", "clean")
+USUAL_MODELS = [name for name in MODELS if name != "Inception"]
 USUAL_PAIR = ("DRSN", "DRSN plain")
 GROUPS = {
     "series": lambda task: task.shape == "series",
@@ -308,7 +309,8 @@ def parse():
     parser.add_argument("--data", type=Path, required=True, help="folder of the data folders")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=USUAL_MODELS,
+                        help="default: all but Inception, whose fits take hours")  # fmt: skip
     parser.add_argument("--variant", nargs=2, action="append", default=[],
                         metavar=("NAME", "JSON"), help="ours with these parameters")  # fmt: skip
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
