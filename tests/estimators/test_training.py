@@ -76,11 +76,16 @@ def test_batches_larger_than_the_data_and_of_two_rows_work(estimator, table):
         assert np.isfinite(estimator(batch_size=batch_size, max_epochs=1).fit(X, y).embed(X)).all()
 
 
-@pytest.mark.parametrize("shape", [(1,), (30,), (10_000,), (1, 1024), (3, 224, 224)], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (30,), (10**5,), (1, 1024), (3, 224, 224), (2000, 128)], ids=str)
 def test_blocks_depend_on_the_sample_shape_only_and_stay_small(shape):
     rows = rows_per_block(shape)
     assert 1 <= rows <= 256
-    assert rows == 1 or rows * math.prod(shape) <= 8192
+    assert rows == 1 or rows * math.prod(shape[1:]) <= 8192
+    assert rows == 1 or rows * math.prod(shape) <= 2**20
+
+
+def test_channels_do_not_make_blocks_smaller():
+    assert rows_per_block((64, 512)) == rows_per_block((1, 512)) == 16
 
 
 def test_recorded_training_loss_is_the_mean_over_samples(table):
