@@ -26,6 +26,7 @@ from sklearn_drsn.datasets import load_cwru, make_digit_canvas
 from sklearn_drsn.noise import add_noise
 
 NETWORKS = {
+    "DRSN": "proportional",
     "DRSN-CW": "channel_wise",
     "DRSN-CS": "channel_shared",
     "SENet": "squeeze_excitation",
