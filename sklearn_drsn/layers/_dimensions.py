@@ -73,7 +73,7 @@ class Constant(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Numbers ``(n, n_outputs)`` for ``n`` samples."""
-        return self.bias.to(input.dtype).expand(len(input), -1)
+        return self.bias.to(input.dtype).expand(input.shape[0], -1)
 
 
 class Conv1d(nn.Conv1d):
