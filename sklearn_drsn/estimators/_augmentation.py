@@ -5,7 +5,7 @@ import torch
 __all__ = ["AUGMENTATIONS", "apply_augmentation", "check_augmentation", "choose_augmentation"]
 
 # Signal-to-noise ratios, in dB, of the noise that augment="noise" adds to series and images.
-NOISE_SNR_DB = (0.0, 20.0)
+NOISE_SNR_DB = (-15.0, 15.0)
 # The largest standard deviation, in column standard deviations, that it adds to tables.
 NOISE_SIGMA = 0.3
 

@@ -61,9 +61,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     augment : {None, "auto", "shift", "nudge", "sign_flip", "noise"}, callable or tuple of them, \
             default="auto"
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
-        at most an eighth of each axis, a flipped sign, white noise at 0 to 20 dB (tables: up to 0.3
-        column standard deviations), or ``f(batch, generator) -> batch`` on tensors. On tables only
-        "noise" or a callable. "auto" nudges series and images; None changes nothing.
+        at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB (tables: up to
+        0.3 column standard deviations), or ``f(batch, generator) -> batch`` on tensors. On tables
+        only "noise" or a callable. "auto" nudges series and images; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"

@@ -66,9 +66,9 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     augment : {None, "auto", "shift", "nudge", "sign_flip", "noise"}, callable or tuple of them, \
             default=None
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
-        at most an eighth of each axis, a flipped sign, white noise at 0 to 20 dB (tables: up to 0.3
-        column standard deviations), or ``f(batch, generator) -> batch`` on tensors. On tables only
-        "noise" or a callable. "auto" nudges series and images.
+        at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB (tables: up to
+        0.3 column standard deviations), or ``f(batch, generator) -> batch`` on tensors. On tables
+        only "noise" or a callable. "auto" nudges series and images.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Loss of the scaled targets; "huber" turns linear at one standard deviation of the target.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"

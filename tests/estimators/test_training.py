@@ -76,7 +76,9 @@ def test_batches_larger_than_the_data_and_of_two_rows_work(estimator, table):
         assert np.isfinite(estimator(batch_size=batch_size, max_epochs=1).fit(X, y).embed(X)).all()
 
 
-@pytest.mark.parametrize("shape", [(1,), (30,), (10**5,), (1, 1024), (3, 224, 224), (2000, 128)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1,), (30,), (10**5,), (1, 1024), (3, 224, 224), (2000, 128)], ids=str
+)
 def test_blocks_depend_on_the_sample_shape_only_and_stay_small(shape):
     rows = rows_per_block(shape)
     assert 1 <= rows <= 256
