@@ -9,7 +9,7 @@ DATA ?=
 # One thread per process: two processes of two torch threads each crawl.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-all test-floors bench docs audit lint format clean
+.PHONY: help demo test test-all test-floors bench docs notebooks audit lint format clean
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -49,6 +49,9 @@ $(DOCS_INSTALLED): $(INSTALLED)
 docs: $(DOCS_INSTALLED)  ## the site, in docs/_build/html; GALLERY=0 runs no example
 	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
+notebooks: $(DOCS_INSTALLED)  ## four examples as notebooks, in examples/notebooks
+	$(BIN)/python docs/notebooks.py examples/notebooks
+
 audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the internet
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet pip-audit
@@ -60,4 +63,4 @@ format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff format .
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-floors .venv-audit .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output benchmarks/results docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+	rm -rf $(VENV) .venv-floors .venv-audit .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output examples/notebooks benchmarks/results docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

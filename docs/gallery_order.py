@@ -3,7 +3,7 @@
 from sphinx_gallery.sorting import FileNameSortKey
 
 NAMES = [
-    *("quick_start", "search", "pipeline", "calibration", "saving"),
+    *("quick_start", "tables", "search", "pipeline", "calibration", "saving"),
     *("bearing", "spoken_digits", "digits_distractors", "noise_robustness", "thresholds"),
     *("wavelet_rules", "step_edge", "ecg_denoising", "denoise_then_classify"),
     *("denoise_images", "residual_learning", "depth", "dead_feature_maps", "deblur"),

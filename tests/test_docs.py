@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,25 @@ def test_figures_of_the_benchmarks_are_those_of_the_readme():
     )
     assert len(cells) > 50
     assert [cell for cell in cells if cell not in readme] == []
+
+
+def test_the_citation_names_the_version():
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {sklearn_drsn.__version__}\n" in citation
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore"
+)  # of the notebook machinery; examples are run in test_examples
+@pytest.mark.parametrize("name", ["tables", "time_series", "denoising", "images"])
+def test_a_notebook_runs(name, tmp_path):
+    pytest.importorskip("sphinx_gallery", reason="the extra docs is not installed")
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    command = [sys.executable, str(DOCS / "notebooks.py"), str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    notebook = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
