@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas without a network, too
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
@@ -54,6 +55,7 @@ autodoc_default_options = {
         "set_score_request, set_transform_request"
     )
 }
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template lists them
 numpydoc_xref_param_type = False
 
