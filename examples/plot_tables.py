@@ -4,7 +4,7 @@ Noisy tables
 
 In a table every column means something of its own: there is no shape to look for anywhere. Try the
 simple model first: on these two hundred patients the linear one leads wherever there is noise in
-the measurements, and the network does about as well as a forest, at many times the cost.
+the measurements, and the network does about as well as a forest.
 """
 
 import matplotlib.pyplot as plt

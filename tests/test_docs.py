@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_figures_of_the_benchmarks_are_those_of_the_readme():
 def test_the_citation_names_the_version():
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"\nversion: {sklearn_drsn.__version__}\n" in citation
+
+
+@pytest.mark.slow
+def test_the_first_lines_run(capsys):
+    page = (DOCS / "index.rst").read_text("utf-8")
+    block = page.partition("code-block:: python\n")[2].partition("\nInstall")[0]
+    exec(compile(textwrap.dedent(block), "index.rst", "exec"), {})
+    captured = capsys.readouterr()
+    assert float(captured.out) > 0.9
+    assert "epoch 15/15" in captured.err
 
 
 @pytest.mark.slow

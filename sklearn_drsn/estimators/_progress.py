@@ -1,12 +1,14 @@
 """A line that says how far a training is."""
 
+import math
 import shutil
 import sys
 import time
 
 __all__ = ["ProgressLine"]
 
-_WIDTH = 20  # of the bar, in characters
+_WIDTH = 20  # of the bar, in characters, at most
+_NARROWEST = 5
 _PAUSE = 0.1  # seconds between two drawings on a terminal
 
 
@@ -52,12 +54,12 @@ class ProgressLine:
         return epoch * 10 // self.n_epochs > self.last_epoch * 10 // self.n_epochs
 
     def _show(self, epoch, row, note):
-        line = format_line(epoch, self.n_epochs, row, note)
         if self.is_terminal:
             room = shutil.get_terminal_size().columns - 1
+            line = format_line(epoch, self.n_epochs, row, note, room)
             self._write(f"\r{line[:room]:{room}s}")
         else:
-            self._write(f"{line}\n")
+            self._write(format_line(epoch, self.n_epochs, row, note) + "\n")
         self.last_time, self.last_epoch = time.perf_counter(), epoch
 
     def _write(self, text):
@@ -66,14 +68,17 @@ class ProgressLine:
             self.stream.flush()
 
 
-def format_line(epoch, n_epochs, row, note):
-    """One line of progress."""
-    filled = _WIDTH * epoch // n_epochs
-    parts = [f"epoch {epoch:{len(str(n_epochs))}d}/{n_epochs}"]
-    parts += [f"[{'#' * filled}{'-' * (_WIDTH - filled)}]", f"loss {row['train_loss']:.4g}"]
+def format_line(epoch, n_epochs, row, note, room=math.inf):
+    """One line of progress; where there is little room, the bar is what gives way."""
+    parts = [f"epoch {epoch:{len(str(n_epochs))}d}/{n_epochs}", f"loss {row['train_loss']:.4g}"]
     if "valid_score" in row:
         parts.append(f"validation score {row['valid_score']:.4g}")
-    return "  ".join([*parts, note])
+    parts.append(note)
+    width = min(_WIDTH, room - len("  ".join([*parts, "[]"])))
+    if width >= _NARROWEST:
+        filled = width * epoch // n_epochs
+        parts.insert(1, f"[{'#' * filled}{'-' * (width - filled)}]")
+    return "  ".join(parts)
 
 
 def _duration(seconds):

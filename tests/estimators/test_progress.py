@@ -130,6 +130,15 @@ def test_time_left_counts_the_epochs_of_this_process_only(monkeypatch, terminal)
     assert terminal.getvalue().rstrip().endswith("0:04 left")
 
 
+def test_the_bar_gives_way_to_the_numbers():
+    row = {"train_loss": 0.5, "valid_score": 0.25}
+    bare = format_line(5, 5, row, "0:04 left", 0)
+    assert bare == "epoch 5/5  loss 0.5  validation score 0.25  0:04 left"
+    sizes = {extra: format_line(5, 5, row, "0:04 left", len(bare) + extra) for extra in range(40)}
+    assert all(len(line) <= len(bare) + extra for extra, line in sizes.items())
+    assert [sizes[extra].count("#") for extra in (8, 9, 14, 24, 39)] == [0, 5, 10, 20, 20]
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
