@@ -30,7 +30,7 @@ X = (X - X.mean(axis=2, keepdims=True)) / X.std(axis=2, keepdims=True)
 modes = ["channel_wise", "channel_shared", "proportional", "squeeze_excitation", None]
 depths = [1, 3]
 search = GridSearchCV(
-    DRSNClassifier(width=8, max_epochs=12, random_state=0),
+    DRSNClassifier(width=8, max_epochs=10, random_state=0),
     {"depth": depths, "threshold_mode": modes},
     cv=StratifiedKFold(3, shuffle=True, random_state=0),
 )
