@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 CONSTRAINTS ?= constraints.txt
 DATA ?=
 # One thread per process: two processes of two torch threads each crawl.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-all test-floors bench bench-accuracy audit lint format clean
+.PHONY: help demo test test-all test-floors bench bench-accuracy docs notebooks audit lint format clean
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -41,6 +42,16 @@ bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to b
 	$(BIN)/python benchmarks/bench_denoising.py
 	$(BIN)/python benchmarks/bench_denoiser.py --only families --seeds 1
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable ".[test,docs]"
+	touch $@
+
+docs: $(DOCS_INSTALLED)  ## the site, in docs/_build/html; GALLERY=0 runs no example
+	MPLBACKEND=agg $(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+notebooks: $(DOCS_INSTALLED)  ## four examples as notebooks, in examples/notebooks
+	$(BIN)/python docs/notebooks.py examples/notebooks
+
 audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the internet
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet pip-audit
@@ -64,4 +75,4 @@ format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff format .
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-floors .venv-audit .venv-benchmark .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output benchmarks/results
+	rm -rf $(VENV) .venv-floors .venv-audit .venv-benchmark .floors.txt .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info examples/output examples/notebooks benchmarks/results docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst

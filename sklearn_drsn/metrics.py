@@ -166,11 +166,11 @@ def ssim(
     weights summing to one)::
 
         (2 mean_a mean_b + C1) (2 cov_ab + C2)
-        ----------------------------------------------------,   C1 = (0.01 data_range) ** 2
-        (mean_a ** 2 + mean_b ** 2 + C1) (var_a + var_b + C2)   C2 = (0.03 data_range) ** 2
+        / ((mean_a ** 2 + mean_b ** 2 + C1) (var_a + var_b + C2))
 
-    and averaged over the pixels at least five away from the border, and over the channels. It is
-    computed by :func:`skimage.metrics.structural_similarity`.
+    with ``C1 = (0.01 data_range) ** 2`` and ``C2 = (0.03 data_range) ** 2``, and averaged over the
+    pixels at least five away from the border, and over the channels. It is computed by
+    :func:`skimage.metrics.structural_similarity`.
 
     Parameters
     ----------

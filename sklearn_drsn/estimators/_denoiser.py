@@ -142,7 +142,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         end removes its files. A folder that cannot be written to is an OSError, a disk that fills
         up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 shows a bar on standard error, with loss, validation score and time left; 2 or more
+        prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the windows, the noise and the held-out part. With an int a
         fit moves no global random state and, with the same number of threads, gives the same bits

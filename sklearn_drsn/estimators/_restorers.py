@@ -97,7 +97,8 @@ class DnCNNDenoiser(BaseRestorer):
         end removes its files. A folder that cannot be written to is an OSError, a disk that fills
         up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 shows a bar on standard error, with loss, validation score and time left; 2 or more
+        prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the patches, the degradation and the held-out part.
 
@@ -346,7 +347,8 @@ class MACRDeblurrer(BaseRestorer):
         end removes its files. A folder that cannot be written to is an OSError, a disk that fills
         up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 shows a bar on standard error, with loss, validation score and time left; 2 or more
+        prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the patches, the degradation and the held-out part.
 
@@ -587,7 +589,8 @@ class MSRNSuperResolver(_SuperResolver):
         end removes its files. A folder that cannot be written to is an OSError, a disk that fills
         up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 shows a bar on standard error, with loss, validation score and time left; 2 or more
+        prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the patches, the degradation and the held-out part.
 
@@ -775,7 +778,8 @@ class CSSFNSuperResolver(_SuperResolver):
         end removes its files. A folder that cannot be written to is an OSError, a disk that fills
         up later a warning. Callbacks begin anew, with a warning; code is known by its name only.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 shows a bar on standard error, with loss, validation score and time left; 2 or more
+        prints a line per epoch.
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, the patches, the degradation and the held-out part.
 

@@ -22,6 +22,7 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
+from sklearn_drsn.estimators._progress import ProgressLine
 from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
 from sklearn_drsn.layers import Dropout
 
@@ -113,7 +114,7 @@ class Network(NeuralNet):
 
     @property
     def _default_callbacks(self):
-        return [("print_log", PrintLog())] if self.verbose else []
+        return [("print_log", PrintLog())] if self.verbose > 1 else []
 
     def initialize_module(self):
         """Take the module as it is; with ``compile`` run it through a compiled twin."""
@@ -388,6 +389,20 @@ class EpochTasks(Callback):
             raise _TrainingDone
 
 
+class _Progress(Callback):
+    """Show on standard error how far the training is."""
+
+    def __init__(self, net):
+        self.line = ProgressLine(net.max_epochs, len(net.history) - net.first_epoch_)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.line.update(len(net.history) - net.first_epoch_, net.history[-1])
+
+    def close(self, net):
+        if net.history:
+            self.line.close(len(net.history) - net.first_epoch_, net.history[-1])
+
+
 class _EarlyStopping(Callback):
     """Keep the weights of the best epoch and end training ``patience`` epochs after it."""
 
@@ -476,6 +491,8 @@ def train(
         watchers = [*watchers, keeping := _Keeping(checkpoint, stopping)]
         keeping.resume(net)
     n_done = len(net.history) - net.first_epoch_
+    bars = [_Progress(net)] if net.verbose == 1 else []
+    watchers = [*bars, *watchers]  # the bar first: the others may end the training
     net.callbacks_ = [*callbacks, *((type(watcher).__name__, watcher) for watcher in watchers)]
     net.notify("on_train_begin", X=samples, y=None)
     try:
@@ -489,6 +506,8 @@ def train(
         net.module_.eval()
         if net.history and "train_loss" not in net.history[-1]:
             del net.history[-1]  # an epoch that did not come to its end
+        for bar in bars:
+            bar.close(net)
     net.notify("on_train_end", X=samples, y=None)
 
 

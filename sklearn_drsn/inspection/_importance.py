@@ -56,8 +56,9 @@ def permutation_importance(
     Returns
     -------
     result : :class:`~sklearn.utils.Bunch`
-        importances : ndarray of shape (n_channels, n_repeats), (n_regions, n_repeats) or \
-                (n_rows, n_columns, n_repeats)
+        importances : ndarray
+            Of shape (n_channels, n_repeats), (n_regions, n_repeats) or (n_rows, n_columns,
+            n_repeats).
         importances_mean, importances_std : ndarray without the last axis
             Over the repeats.
         baseline : float

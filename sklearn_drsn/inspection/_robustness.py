@@ -58,11 +58,14 @@ def noise_robustness(
     Returns
     -------
     result : :class:`~sklearn.utils.Bunch`
-        names : list of str, of length n_estimators
-        kinds : list of str, of length n_kinds
+        names : list of str
+            Of the ``n_estimators`` estimators.
+        kinds : list of str
+            Of the ``n_kinds`` kinds of noise.
         snr_db : ndarray of shape (n_levels,)
             Ascending.
         scores : ndarray of shape (n_estimators, n_kinds, n_levels)
+            At every level.
         clean_scores : ndarray of shape (n_estimators,)
             Without noise.
         area : ndarray of shape (n_estimators, n_kinds)

@@ -288,7 +288,7 @@ def test_warm_start_takes_todays_callbacks_and_verbosity(estimator, table, capsy
             seen.append(len(net.history))
 
     fitted = estimator(warm_start=True).fit(*table)
-    fitted.set_params(callbacks=[Watcher()], verbose=1).fit(*table)
+    fitted.set_params(callbacks=[Watcher()], verbose=2).fit(*table)
     assert seen == [4, 5, 6]
     assert "train_loss" in capsys.readouterr().out
 

@@ -443,7 +443,7 @@ def test_on_a_gpu_it_restores_as_on_the_cpu(cls):
 
 
 def test_verbose_prints_a_line_per_epoch(capsys):
-    tiny(DnCNNDenoiser, max_epochs=2, verbose=1).fit(STACK)
+    tiny(DnCNNDenoiser, max_epochs=2, verbose=2).fit(STACK)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[0] for line in lines if line and line[0].isdigit()] == ["1", "2"]
 

@@ -1,8 +1,10 @@
 """scikit-learn's own callbacks: told of every epoch, able to stop, never mixed with skorch's."""
 
+import sys
+
 import numpy as np
 import pytest
-from sklearn.callback import ScoringMonitor
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV
 
@@ -76,6 +78,50 @@ def test_reach_the_candidates_of_a_search():
     n_fits = 2 * 2 + 1  # per candidate and fold, and the refit
     assert recorder.events.count("epoch ends") == 2 * n_fits
     assert recorder.events.count("teardown") == n_fits
+
+
+n_jobs = pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+
+
+@n_jobs
+def test_progress_bars_of_a_search_its_candidates_and_their_epochs(n_jobs, capsys):
+    model = DRSNClassifier(max_epochs=3, **TINY)
+    search = GridSearchCV(model, {"width": [2, 4]}, cv=2, n_jobs=n_jobs)
+    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, Y)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].startswith("GridSearchCV - fit")
+    fits = [line for line in lines if "DRSNClassifier - fit" in line]
+    assert len(fits) == 2 * 2 + 1  # per candidate and fold, and the refit
+    assert all("100%" in line for line in [lines[0], *fits])
+
+
+def test_a_progress_bar_sees_epochs_that_were_stopped(capsys):
+    model = DRSNClassifier(max_epochs=6, **TINY)
+    model.set_callbacks(ProgressBar(), Recorder(stop_after=2)).fit(X, Y)
+    assert "100%" in capsys.readouterr().out
+    assert model.n_iter_ == 2
+
+
+def test_a_progress_bar_without_rich_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with pytest.raises(ImportError, match="requires rich"):
+        ProgressBar()
+
+
+@n_jobs
+def test_scores_of_every_epoch_of_a_search(n_jobs):
+    monitor = ScoringMonitor(scoring="accuracy")
+    model = DRSNClassifier(max_epochs=2, **TINY).set_callbacks(monitor)
+    GridSearchCV(model, {"width": [2, 4]}, cv=2, n_jobs=n_jobs).fit(X, Y)
+    scores = monitor.get_logs().data_as_pandas["accuracy"]
+    assert len(scores) == (2 * 2 + 1) * 3  # per fit its two epochs and the whole
+    assert scores.between(0, 1).all()
+
+
+def test_a_callback_ends_the_training_of_every_candidate():
+    model = DRSNClassifier(max_epochs=6, **TINY).set_callbacks(Recorder(stop_after=2))
+    search = GridSearchCV(model, {"width": [2, 4]}, cv=2).fit(X, Y)
+    assert search.best_estimator_.n_iter_ == 2
 
 
 def test_refused_as_a_parameter():
