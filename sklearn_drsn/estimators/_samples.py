@@ -166,8 +166,8 @@ def prediction_blocks(X, scaler, device, rows=None):
 def rows_per_block(sample_shape):
     """Rows of a forward pass at prediction, a function of the sample shape alone.
 
-    Blocks of one size make a row's result independent of how many rows came with it. What a row
-    costs goes by its positions: the network has channels of its own.
+    Blocks of one size make a row's result independent of how many rows came with it. What a row of
+    series or images costs goes by its positions: the network has channels of its own.
     """
-    n_positions = math.prod(sample_shape[1:])
+    n_positions = math.prod(sample_shape[1:] or sample_shape)
     return max(1, min(256, 8192 // n_positions, 2**20 // math.prod(sample_shape)))

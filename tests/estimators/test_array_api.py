@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.utils.estimator_checks import check_array_api_input
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
 
-tiny = {"depth": 1, "width": 4, "max_epochs": 8, "random_state": 0, "device": "cpu"}
+tiny = {"depth": 1, "width": 4, "max_epochs": 15, "random_state": 0, "device": "cpu"}
 y = torch.arange(40) % 2
 X = torch.randn(40, 2, 16, generator=torch.Generator().manual_seed(0)) + 2 * y[:, None, None]
 weight = torch.ones(40)

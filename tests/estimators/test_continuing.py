@@ -345,7 +345,7 @@ def test_without_warm_start_a_second_fit_gives_the_bits_of_the_first(estimator, 
     [
         ({"depth": 2}, r"go on with the network.*'depth': \(1, 2\)"),
         ({"width": 8}, r"'width': \(4, 8\)"),
-        ({"threshold_mode": None}, r"'threshold_mode': \('channel_wise', None\)"),
+        ({"threshold_mode": None}, r"'threshold_mode': \('proportional', None\)"),
         ({"kernel_size": 5}, r"'kernel_size': \(3, 5\)"),
         ({"stem_stride": 2}, r"'stem_stride': \(1, 2\)"),
     ],

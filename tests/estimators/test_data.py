@@ -288,6 +288,7 @@ BAD_PARAMETERS = {
     "compile": ["yes", 2, None],
     "callbacks": ["print", 3, {}],
     "warm_start": ["yes", 2, None],
+    "checkpoint_dir": [3, True, ["folder"]],
     "verbose": [-1, "loud", 0.5],
     "random_state": ["seed", -1, 1.5],
 }

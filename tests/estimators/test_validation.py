@@ -313,7 +313,7 @@ def test_early_stopping_of_a_warm_start_restores_the_best_of_its_own_epochs(esti
     fitted.fit(X, y, X_val=X_val, y_val=y_val)
     fitted.set_params(lr=3.0, lr_schedule="constant").fit(X, y, X_val=X_val, y_val=y_val)
     shown = fitted.history_[fitted.best_epoch_ - 1]["valid_score"]
-    assert fitted.score(X_val, y_val) == pytest.approx(shown, abs=1e-6)
+    assert fitted.score(X_val, y_val) == pytest.approx(shown, rel=1e-6, abs=1e-6)
 
 
 def test_early_stopping_works_on_its_own_hold_out(estimator, samples):

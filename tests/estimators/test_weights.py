@@ -145,7 +145,7 @@ def test_weights_equal_repetitions_in_full_batches(estimator, samples):
     """
     X, y = samples
     X *= np.linspace(1, 3, len(X)).reshape(-1, *(1,) * (X.ndim - 1))  # a scaling that weights move
-    full = {"batch_size": 1000, "max_epochs": 10, "callbacks": [FrozenBatchNorm()]}
+    full = {"batch_size": 1000, "max_epochs": 10, "callbacks": [FrozenBatchNorm()], "augment": None}
     weight = np.random.default_rng(0).integers(0, 4, len(X))
     rows = np.repeat(np.arange(len(X)), weight)
     weighted = estimator(**full).fit(X, y, sample_weight=weight)
@@ -160,7 +160,7 @@ def test_weights_equal_repetitions_in_full_batches(estimator, samples):
 def test_every_row_twice_trains_the_same_weights_in_full_batches(estimator, samples):
     """Batch norm included: the statistics of a batch stay as they are when all its rows double."""
     X, y = samples
-    full = {"batch_size": 1000, "optimizer": "sgd"}
+    full = {"batch_size": 1000, "optimizer": "sgd", "augment": None}
     weighted = estimator(**full).fit(X, y, sample_weight=2.0 * (np.arange(len(X)) % 3 > 0))
     rows = np.repeat(np.flatnonzero(np.arange(len(X)) % 3), 2)
     repeated = estimator(**full).fit(X[rows], y[rows])
@@ -174,7 +174,7 @@ def test_every_row_twice_trains_the_same_weights_in_full_batches(estimator, samp
 def test_scikit_learns_equivalence_check_passes_in_full_batches(monkeypatch, cls, input_shape):
     loose = functools.partial(assert_allclose_dense_sparse, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(estimator_checks, "assert_allclose_dense_sparse", loose)
-    frozen = {"batch_size": 1000, "callbacks": [FrozenBatchNorm()]}
+    frozen = {"batch_size": 1000, "callbacks": [FrozenBatchNorm()], "augment": None}
     full = cls(depth=1, width=8, max_epochs=15, input_shape=input_shape, **frozen)
     estimator_checks.check_sample_weight_equivalence_on_dense_data(cls.__name__, full)
 
@@ -202,7 +202,7 @@ def test_weights_act_as_repetitions_in_mini_batches(estimator, samples):
     for seed in range(3):
         # As many steps for both: larger batches of the repeated set.
         small, large = (
-            estimator(max_epochs=15, lr=0.02, random_state=seed, batch_size=size)
+            estimator(max_epochs=15, lr=0.02, random_state=seed, batch_size=size, augment=None)
             for size in (16, round(16 * weight.mean()))
         )
         small.fit(different[which], y, sample_weight=weight)
