@@ -72,7 +72,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             "squeeze_excitation", None}, default="channel_wise"
         What a unit does to its features: shrink them by a threshold of each sample and channel,
         of each sample, or by a learnt share of each channel's mean magnitude, scale them without a
-        threshold, or neither.
+        threshold, or neither. Without clean signals None has measured best.
     kernel_size : int, default=5
         Odd width of the units' convolutions.
     supervision : {"auto", "clean", "self", "synthetic"}, default="auto"
