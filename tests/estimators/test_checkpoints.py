@@ -121,11 +121,11 @@ fits = {
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def prepare_to_be_killed():
+def prepare_to_be_killed(number):
     if point == "anywhere":
         return
     _checkpoints._SHARE_OF_TIME = np.inf
-    n_before = [random.randrange(3)]
+    n_before = [(number + 1) % 3]  # random begins anew in a fork
     def later(function):
         def call(*args, **kwargs):
             n_before[0] -= 1
@@ -147,13 +147,13 @@ def fit(kind, folder, result):
     with open(result, "w") as file:
         file.write(repr([weights, history, estimator.best_epoch_, estimator.predict(X)]))
 
-def run(kind, home, delay=None):
+def run(kind, home, delay=None, number=0):
     "Text of the result, or None if the process was killed before it had one."
     result = os.path.join(home, "result")
     pid = os.fork()
     if not pid:
         if delay is not None:
-            prepare_to_be_killed()
+            prepare_to_be_killed(number)
         fit(kind, os.path.join(home, "checkpoints"), result)
         os._exit(0)
     if delay is not None and point == "anywhere":
@@ -177,7 +177,7 @@ def attempt(kind, home):
     while kills < n_kills or result is None:
         random.seed(kills)
         delay = random.uniform(0.2, 0.8) * duration if kills < n_kills else None
-        result = run(kind, home, delay)
+        result = run(kind, home, delay, kills)
         if result is None:
             kills += 1
             n_found += any(not name.endswith(".lock") for name in os.listdir(folder))
