@@ -231,6 +231,8 @@ def _check_samples(state):
     _check_shape("input_shape_", shape)
     expected = architecture["n_channels"], architecture["dim"]
     _expect((shape[0], len(shape) - 1) == expected, f"{expected} channels and axes", shape)
+    sizes = {shape[0], math.prod(shape)}  # the second where rows are given a shape
+    _expect(state["n_features_in_"] in sizes, f"one of {sizes} features", state["n_features_in_"])
 
 
 def _check_input_scaler(state):
@@ -297,6 +299,11 @@ def _check_statistic(array, shape):
     _expect(np.isfinite(array).all(), "a finite statistic", array)
 
 
+def _check_number_of_features(state):
+    n_features = state["n_features_in_"]
+    _expect(0 < n_features < _LARGEST_SAMPLE, f"1 to {_LARGEST_SAMPLE} features", n_features)
+
+
 def _check_names_of_features(state):
     names = state["feature_names_in_"]
     right = names.ndim == 1 and all(isinstance(name, str) for name in names.tolist())
@@ -305,6 +312,7 @@ def _check_names_of_features(state):
 
 _PARTS = {
     "classes_": _check_classes,
+    "n_features_in_": _check_number_of_features,
     "feature_names_in_": _check_names_of_features,
     "input_shape_": _check_samples,
     "_input_scaler": _check_input_scaler,
