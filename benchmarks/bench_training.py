@@ -187,9 +187,10 @@ def table(rounds):
 def fit(title, X, y, make, batch_size, rounds, textbook=None):
     """Ratios of fitting for one epoch, and the fitted model."""
     tensors = torch.from_numpy(X), torch.from_numpy(y)
-    model = DRSNClassifier(
-        depth=3, width=16, batch_size=batch_size, max_epochs=1, random_state=SEED, device="cpu"
-    )
+    model = DRSNClassifier(  # the network of make()
+        depth=3, width=16, threshold_mode="channel_wise", kernel_size=3, stem_kernel_size=15,
+        augment=None, batch_size=batch_size, max_epochs=1, random_state=SEED, device="cpu",
+    )  # fmt: skip
     net = make()
     fits = {
         "ours": lambda: model.fit(X, y),
