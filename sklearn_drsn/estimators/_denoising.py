@@ -155,6 +155,8 @@ def temper(noisy, denoised, error):
     What was removed holds noise and the network's ``error``, of a power known per channel: the
     Wiener gain keeps of it the share that is noise.
     """
+    if not error.any():
+        return denoised
     removed = noisy - denoised
     share = np.maximum(0.0, 1.0 - error / np.maximum(power(removed), 1e-30))
     return noisy - share * removed

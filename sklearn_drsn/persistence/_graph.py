@@ -214,7 +214,7 @@ class _Denoising(nn.Module):
         scaler = denoiser._scale
         self.centre = _constant(scaler.centre)
         self.lowest, self.highest = _constant(scaler.lowest), _constant(scaler.highest)
-        self.error = _constant(denoiser._error)
+        self.error, self.is_tempered = _constant(denoiser._error), denoiser._error.any()
         self.is_flat, self.is_blind = denoiser._n_dims == 2, denoiser._is_blind
         length = denoiser.tile_length
         self.tile = denoiser._window if length is None else (length,) * denoiser._dim
@@ -232,11 +232,16 @@ class _Denoising(nn.Module):
         offset = ((mean - self.centre) / std).clamp(self.lowest, self.highest)
         scaled = (X - mean) / std + offset
         output = self._run_hidden(scaled) if self.is_blind else self._run(scaled)
-        removed = scaled - output  # see sklearn_drsn.estimators._denoising.temper
-        share = 1.0 - self.error / removed.square().mean(axes, keepdim=True).clamp(min=1e-30)
-        output = scaled - share.clamp(min=0.0) * removed
+        output = self._temper(scaled, output) if self.is_tempered else output
         varies = X.amax(axes, keepdim=True) > X.amin(axes, keepdim=True)
         return torch.where(varies, mean - std * offset + std * output, X)
+
+    def _temper(self, noisy: Tensor, denoised: Tensor) -> Tensor:
+        """See :func:`~sklearn_drsn.estimators._denoising.temper`."""
+        removed = noisy - denoised
+        power = removed.square().mean(tuple(range(2, noisy.ndim)), keepdim=True)
+        share = 1.0 - self.error / power.clamp(min=1e-30)
+        return noisy - share.clamp(min=0.0) * removed
 
     def _run(self, X: Tensor) -> Tensor:
         return self.network(X.float()).double()
