@@ -39,6 +39,7 @@ test-floors:  ## the tests with the oldest versions that pyproject.toml admits
 bench: $(INSTALLED)  ## the benchmarks; tables are printed, figures written to benchmarks/results
 	$(BIN)/python benchmarks/bench_soft_threshold.py
 	$(BIN)/python benchmarks/bench_training.py
+	$(BIN)/python benchmarks/bench_inspection.py
 	$(BIN)/python benchmarks/bench_denoising.py
 	$(BIN)/python benchmarks/bench_denoiser.py --only families --seeds 1
 
