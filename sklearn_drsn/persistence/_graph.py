@@ -10,6 +10,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from torch import Tensor, nn
 
+from sklearn_drsn.degradations import upsample_bicubic
 from sklearn_drsn.estimators import (
     CSSFNSuperResolver,
     DnCNNDenoiser,
@@ -20,6 +21,7 @@ from sklearn_drsn.estimators import (
     SoftThresholdDenoiser,
 )
 from sklearn_drsn.estimators._restoration import _LARGEST_OVERLAP
+from sklearn_drsn.estimators._restorers import _to_rgb, _to_ycbcr
 
 __all__ = ["make_module"]
 
@@ -278,10 +280,12 @@ class _Restoration(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         axis = self.channel_axis
         axis = axis + 1 if axis is not None and axis >= 0 else axis  # of the stack
-        images = X[:, None] if axis is None else X.movedim(axis, 1)
-        total = sum(_turn_back(self._run(_turn(images, turn)), turn) for turn in self.turns)
-        images = (total / len(self.turns)).clamp(0.0, 1.0)
+        images = self._restore(X[:, None] if axis is None else X.movedim(axis, 1))
         return images[:, 0] if axis is None else images.movedim(1, axis)
+
+    def _restore(self, images: Tensor) -> Tensor:
+        total = sum(_turn_back(self._run(_turn(images, turn)), turn) for turn in self.turns)
+        return (total / len(self.turns)).clamp(0.0, 1.0)
 
     def _run(self, images: Tensor) -> Tensor:
         overlap = min(self.tile // 4, _LARGEST_OVERLAP)
@@ -292,6 +296,53 @@ class _Restoration(nn.Module):
             overlap,
             self.scale,
         )
+
+
+class _ColourSuperResolution(_Restoration):
+    """The luminance through the network, the colour differences enlarged bicubically."""
+
+    def __init__(self, resolver):
+        super().__init__(resolver)
+        self.split, self.join = _affine(_to_ycbcr), _affine(_to_rgb)
+        self.kernel = _bicubic_kernel(self.scale)
+
+    def _restore(self, images: Tensor) -> Tensor:
+        ycbcr = _mix(images, *self.split)
+        luminance = super()._restore(ycbcr[:, :1])
+        return _mix(torch.cat([luminance, self._enlarge(ycbcr[:, 1:])], 1), *self.join).clamp(0, 1)
+
+    def _enlarge(self, planes: Tensor) -> Tensor:
+        """See :func:`~sklearn_drsn.degradations.upsample_bicubic`."""
+        for axis in (-2, -1):  # two more rows and columns on each side, mirrored
+            size = planes.shape[axis]
+            first = planes.narrow(axis, 0, 2).flip(axis)
+            planes = torch.cat([first, planes, planes.narrow(axis, size - 2, 2).flip(axis)], axis)
+        kernel = self.kernel.expand(planes.shape[1], -1, -1, -1)
+        large = nn.functional.conv_transpose2d(
+            planes.float(), kernel, stride=self.scale, groups=planes.shape[1]
+        ).double()
+        beyond = 4 * self.scale  # what the mirrored pixels, and the kernel itself, add
+        return large[..., beyond:-beyond, beyond:-beyond].clamp(0.0, 1.0)
+
+
+def _bicubic_kernel(scale):
+    """What one pixel contributes to its neighbourhood, ``(1, 1, 5 * scale, 5 * scale)``."""
+    pixel = np.full((7, 7), 0.5)  # what undershoots zero would be cut off
+    pixel[3, 3] += 0.25
+    response = (upsample_bicubic(pixel, scale) - 0.5) / 0.25
+    return torch.tensor(response[scale:-scale, scale:-scale], dtype=torch.float32)[None, None]
+
+
+def _affine(change):
+    """Matrix and offset of an affine change of the three colours of a pixel."""
+    colours = np.vstack([np.full(3, 0.5), 0.5 + 0.125 * np.eye(3)])  # where nothing is cut off
+    offset, *moved = change(colours.T[:, :, None])[..., 0].T
+    matrix = (np.array(moved) - offset).T / 0.125
+    return _constant(matrix), _constant(offset - matrix @ colours[0])
+
+
+def _mix(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    return (images.movedim(1, -1) @ matrix.T + offset).movedim(-1, 1)
 
 
 def _turn(images, number):
@@ -305,12 +356,7 @@ def _turn_back(images, number):
 
 
 def _super_resolution(resolver):
-    if resolver.channel_axis is not None:
-        raise TypeError(
-            f"{type(resolver).__name__} can be exported to ONNX for grey images only, got "
-            f"channel_axis={resolver.channel_axis}"
-        )
-    return _Restoration(resolver)
+    return (_Restoration if resolver.channel_axis is None else _ColourSuperResolution)(resolver)
 
 
 _MODULES = {

@@ -16,6 +16,7 @@ from sklearn_drsn.estimators import DRSNClassifier, DRSNRegressor, SoftThreshold
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._files import write_atomically
 from sklearn_drsn.estimators._restoration import BaseRestorer
+from sklearn_drsn.estimators._restorers import _SuperResolver
 from sklearn_drsn.persistence._graph import make_module
 
 __all__ = ["export_onnx"]
@@ -61,7 +62,8 @@ def export_onnx(estimator, path):
     -----
     Input: ``X``, float64. Outputs: ``label`` (strings, integers, ...) and ``probabilities`` of
     classifiers, ``prediction`` of regressors, ``denoised`` of the denoiser, ``restored`` of
-    restorers, in the shape that ``predict`` gives; for images a stack. The number of samples is
+    restorers, in the shape that ``predict`` gives; for images a stack, in super-resolution with a
+    ``channel_axis`` one of colour images. The number of samples is
     free, so are lengths, heights and widths where ``predict`` takes any; long signals and large
     images are cut into the same overlapping tiles, but all of them are in memory at once.
 
@@ -157,7 +159,7 @@ def _sample_axes(steps):
     if isinstance(estimator, BaseRestorer):
         axes = ["height", "width"]
         if estimator.channel_axis is not None:
-            axes.insert(estimator.channel_axis % 3, estimator._n_channels)
+            axes.insert(estimator.channel_axis % 3, _n_channels(estimator))
         return axes
     if isinstance(estimator, SoftThresholdDenoiser) and estimator._n_dims > 2:
         free = ["length"] if estimator._n_dims == 3 else ["height", "width"]
@@ -165,6 +167,11 @@ def _sample_axes(steps):
     if isinstance(estimator, _NETWORKS_OF_ROWS) and estimator.input_shape is None:
         return list(estimator.input_shape_)
     return [estimator.n_features_in_]
+
+
+def _n_channels(restorer):
+    """Of its images; the network of super-resolution sees one of three."""
+    return 3 if isinstance(restorer, _SuperResolver) else restorer._n_channels
 
 
 def _sample_shape(axes, size):

@@ -249,6 +249,19 @@ def test_images_of_several_channels(tmp_path, axis):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("scale", "axis"), [(2, -1), (3, 0)])
+def test_colour_in_super_resolution(tmp_path, scale, axis):
+    pytest.importorskip("skimage")
+    images = RNG.random((4, 24, 24, 3) if axis else (4, 3, 24, 24))
+    resolver = MSRNSuperResolver(
+        scale, 1, 4, patch_size=8, tile_size=16, channel_axis=axis, self_ensemble=True, **TINY
+    ).fit(images)
+    export_onnx(resolver, tmp_path / "m")
+    assert_agrees(tmp_path / "m", resolver, images)
+    assert_agrees(tmp_path / "m", resolver, images[:, 5:] if axis else images[:, :, :9, 5:])
+
+
+@pytest.mark.slow
 def test_a_denoiser_before_a_classifier(tmp_path):
     denoiser = SoftThresholdDenoiser(1, 4, **TINY)
     pipeline = make_pipeline(denoiser, TINY_NET()).fit(SERIES, np.arange(40) % 2)
@@ -276,13 +289,6 @@ def test_what_cannot_be_exported_is_named(tmp_path, classifier):
     with pytest.raises(NotFittedError):
         export_onnx(DRSNClassifier(), tmp_path / "m")
     assert os.listdir(tmp_path) == []
-
-
-def test_colour_is_refused_in_super_resolution(tmp_path):
-    pytest.importorskip("skimage")
-    resolver = MSRNSuperResolver(2, 1, 4, patch_size=8, channel_axis=-1, **TINY)
-    with pytest.raises(TypeError, match="grey images only, got channel_axis=-1"):
-        export_onnx(resolver.fit(np.stack([IMAGES] * 3, -1)), tmp_path / "m")
 
 
 def test_a_graph_that_disagrees_is_not_written(exported, tmp_path, monkeypatch):
