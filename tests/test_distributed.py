@@ -55,7 +55,7 @@ def threads():
 
 
 def on(client, search):
-    with client.as_current(), parallel_config("dask"):
+    with client.as_current(), parallel_config("dask", scatter=[X, Y]):
         return search.set_params(n_jobs=-1).fit(X, Y)
 
 
