@@ -2,8 +2,9 @@
 
 16 candidates by 3 folds, every fit and worker with one torch thread. Wall time after the workers
 have started and imported everything; scores must be equal bit for bit. Needs dask and distributed.
+Workers are started without Dask's MALLOC_TRIM_THRESHOLD_, unless --trim says otherwise.
 
-    python benchmarks/bench_distributed.py [--workers 2] [--samples 600] [--epochs 20]
+    python benchmarks/bench_distributed.py [--workers 2] [--samples 600] [--epochs 50]
 """
 
 import argparse
@@ -15,6 +16,7 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
+import dask
 import numpy as np
 import torch
 from distributed import Client, LocalCluster
@@ -44,7 +46,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--samples", type=int, default=600)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--trim", action="store_true", help="leave Dask's memory settings alone")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/distributed.json"))
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # of the workers
@@ -56,6 +59,8 @@ def main():
     X, y = make_fault_signals(arguments.samples, length=512, snr_db=0.0, random_state=SEED)
     estimator = DRSNClassifier(normalize="sample", max_epochs=arguments.epochs, random_state=SEED)
     search = GridSearchCV(estimator, GRID, cv=3, refit=False)
+    if not arguments.trim:  # every step would give its memory back and fetch it again
+        dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     with (
         LocalCluster(
             n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0"
