@@ -87,10 +87,12 @@ class Stream:
         """A slice of rows, or those of an array of row numbers in any order, as an array."""
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(len(self))
-            return self._read(start, stop)
+            firsts = [start, *range(start - start % self.block + self.block, stop, self.block)]
+            blocks = list(map(self._read, firsts, [*firsts[1:], stop]))
+            return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
         taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for positions in self.split(rows):
-            first, last = rows[positions[0]], rows[positions[-1]]
+            first, last = int(rows[positions[0]]), int(rows[positions[-1]])
             taken[positions] = self._read(first, last + 1)[rows[positions] - first]
         return taken
 
@@ -106,6 +108,7 @@ class Stream:
             yield from regroup(blocks, counts)
 
     def _read(self, start, stop):
+        """Rows of one block, checked."""
         expected = (stop - start, *self._own_shape)
         try:
             self._check_file()
@@ -116,13 +119,13 @@ class Stream:
             raise
         except Exception as error:  # whatever the reader of a format raises
             reason = str(error) or repr(error)
-            raise OSError(f"{self._place(start, stop)} cannot be read: {reason}") from error
+            raise OSError(f"{self._place(start)} cannot be read: {reason}") from error
         block = block.reshape(-1, *self.shape[1:])
         if not _is_finite(block):
             finite = np.isfinite(block).all(axis=tuple(range(1, self.ndim)))
             row = start + int(np.argmin(finite))
             raise ValueError(
-                f"Input X contains NaN or infinity in sample {row}: {self._place(row, row + 1)}"
+                f"Input X contains NaN or infinity in sample {row}: {self._place(row)}"
             )
         return block
 
@@ -135,11 +138,10 @@ class Stream:
             if found < expected:
                 raise OSError(f"the file has shrunk from {expected} bytes to {found}")
 
-    def _place(self, start, stop):
-        block, last = start // self.block, (stop - 1) // self.block
-        first, end = block * self.block, min((last + 1) * self.block, len(self))
-        blocks = f"block {block}" if block == last else f"blocks {block} to {last}"
-        return f"{blocks} of X (samples {first} to {end - 1})"
+    def _place(self, row):
+        block = row // self.block
+        first, last = block * self.block, min((block + 1) * self.block, len(self)) - 1
+        return f"block {block} of X (samples {first} to {last})"
 
 
 def _type_to_read(dtype):
