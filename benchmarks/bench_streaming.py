@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from _cells import _mib, in_child, print_setting, print_table, setting, write_json
+from _cells import in_child, memory_mib, print_setting, print_table, setting, write_json
 from sklearn_drsn import DRSNClassifier
 
 SEED = 0
@@ -73,11 +73,11 @@ def model(batch_size, verbose=0):
 @contextmanager
 def watched(found):
     """Note the seconds of a block and the peak of anonymous memory, in GiB."""
-    peak, done = [_mib("RssAnon")], threading.Event()
+    peak, done = [memory_mib("RssAnon")], threading.Event()
 
     def watch():
         while not done.wait(0.01):
-            peak.append(max(peak.pop(), _mib("RssAnon")))
+            peak.append(max(peak.pop(), memory_mib("RssAnon")))
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import tracemalloc
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -241,6 +240,17 @@ def test_batches_are_those_of_their_numbers(small_blocks, series):
         seen.append(numbers)
     assert [len(numbers) for numbers in seen] == [6] * 5 + [7]
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(37))
+
+
+def test_what_was_uploaded_comes_in_the_same_batches(small_blocks, series):
+    X, _ = series
+    rows = np.random.default_rng(0).permutation(48)[:37]
+    read, uploaded = streamed_set(X, rows), streamed_set(X, rows)
+    uploaded.uploaded = uploaded._upload()  # as where an accelerator has room
+    epochs = [s.batches(torch.Generator().manual_seed(0), 6) for s in (read, uploaded)]
+    for (numbers, (batch, _)), (same_numbers, (same_batch, _)) in zip(*epochs, strict=True):
+        np.testing.assert_array_equal(numbers, same_numbers)
+        np.testing.assert_array_equal(batch, same_batch)
 
 
 def test_an_epoch_reads_every_block_once(small_blocks, classifier, series):
