@@ -195,7 +195,8 @@ class Network(NeuralNet):
         total = torch.zeros((), device=device)
         with closing(samples.batches(generators["order"], self.batch_size)) as batches:
             for step, (rows, (X, y)) in enumerate(batches):
-                self._set_lr((epoch - 1 - self.first_epoch_ + step / n_steps) / self.max_epochs)
+                self.n_epochs_done_ = epoch - 1 - self.first_epoch_ + step / n_steps
+                self._set_lr(self.n_epochs_done_ / self.max_epochs)
                 X = apply_augmentation(self.settings.augment, X, generators["augment"])
                 self.notify("on_batch_begin", batch=(X, y), training=True)
                 result = self._step(step_fn, (X, y), samples, rows)
@@ -397,6 +398,11 @@ class _Progress(Callback):
 
     def __init__(self, net):
         self.line = ProgressLine(net.max_epochs, len(net.history) - net.first_epoch_)
+
+    def on_batch_end(self, net, **kwargs):
+        if net.n_epochs_done_ > self.line.first and self.line.is_late():
+            row = net.history[-2] if len(net.history) - net.first_epoch_ > 1 else {}
+            self.line.show(net.n_epochs_done_, row)
 
     def on_epoch_end(self, net, **kwargs):
         self.line.update(len(net.history) - net.first_epoch_, net.history[-1])
