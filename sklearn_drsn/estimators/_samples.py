@@ -75,10 +75,11 @@ def check_finite(X, problem):
 def check_out(out, shape, dtype):
     """Refuse an array that results of this shape and type cannot be written to."""
     rule = "same_kind" if dtype.kind in "fiu" else "safe"
-    if tuple(out.shape) != shape or not np.can_cast(dtype, out.dtype, rule):
+    found, kind = getattr(out, "shape", None), getattr(out, "dtype", None)
+    if found != shape or not np.can_cast(dtype, kind, rule):
         raise ValueError(
             f"expected out to have the shape {shape} and a type that holds {dtype}, got "
-            f"{out.shape=} and {out.dtype=}"
+            f"{type(out).__name__} of shape {found} and type {kind}"
         )
 
 

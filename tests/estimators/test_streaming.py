@@ -433,7 +433,7 @@ def test_results_are_rounded_or_refused(small_blocks, estimator, series):
     fitted = estimator().fit(X, y)
     half = fitted.embed(X, out=np.empty((48, 4), np.float16))
     np.testing.assert_array_equal(half, fitted.embed(X).astype(np.float16))
-    for out in (np.empty((48, 4), int), np.empty((47, 4)), np.empty((48, 5))):
+    for out in (np.empty((48, 4), int), np.empty((47, 4)), np.empty((48, 5)), [0.0] * 48):
         with pytest.raises(ValueError, match=r"expected out to have the shape \(48, 4\) and a typ"):
             fitted.embed(Bare(X), out=out)
 
