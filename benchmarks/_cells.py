@@ -113,15 +113,15 @@ class Cost:
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)  # freed memory would hide what the block allocates
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        self._start, self._before = time.process_time(), _mib("VmRSS")
+        self._start, self._before = time.process_time(), memory_mib("VmRSS")
         return self
 
     def __exit__(self, *_):
         self.seconds = time.process_time() - self._start
-        self.mib = _mib("VmHWM") - self._before
+        self.mib = memory_mib("VmHWM") - self._before
 
 
-def _mib(field):
+def memory_mib(field):
     """A field of Linux's process status; elsewhere the highest resident size so far."""
     if sys.platform != "linux":
         unit = 2**20 if sys.platform == "darwin" else 2**10

@@ -125,10 +125,10 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _validate(self, *arrays, **checks):
         # float64 first: lists and arrays then give the same bits.
-        dtype = [np.float64, np.float32]
+        checks = {"dtype": [np.float64, np.float32], "allow_nd": True, **checks}
         quiet = np.errstate(over="ignore", invalid="ignore")  # in a sum that looks for NaN
         with quiet, config_context(array_api_dispatch=False):  # tensors become arrays
-            return validate_data(self, *map(on_host, arrays), dtype=dtype, allow_nd=True, **checks)
+            return validate_data(self, *map(on_host, arrays), **checks)
 
     def _draw_seed(self):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

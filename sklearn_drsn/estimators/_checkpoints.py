@@ -13,7 +13,7 @@ import math
 import os
 import time
 import warnings
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ import torch
 from sklearn_drsn._version import __version__
 from sklearn_drsn.estimators._document import decode, encode
 from sklearn_drsn.estimators._files import write_atomically
+from sklearn_drsn.estimators._streaming import Stream, in_parts
 
 try:
     import fcntl
@@ -284,7 +285,7 @@ def _describe(value):
         return value
     if isinstance(value, int | str):
         return int(value) if isinstance(value, int) else str(value)
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | Stream):
         return digest(value)
     if isinstance(value, dict):
         return [[_describe(key), _describe(item)] for key, item in value.items()]
@@ -297,13 +298,15 @@ def _describe(value):
 
 
 def digest(array):
-    """Hash of the type, shape and values of an array, of whatever layout."""
+    """Hash of the type, shape and values of an array or a stream, of whatever layout."""
     result = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     if array.dtype.kind == "O":
         result.update(repr(array.tolist()).encode())
         return result.hexdigest()
-    array = np.atleast_1d(array)
-    n_rows = max(1, _BLOCK // max(1, array[:1].nbytes))
-    for start in range(0, len(array), n_rows):
-        result.update(array[start : start + n_rows].tobytes())
+    if not array.ndim:
+        array = array.reshape(1)
+    n_rows = max(1, _BLOCK // max(1, array.dtype.itemsize * math.prod(array.shape[1:])))
+    with closing(in_parts(array, n_rows)) as parts:
+        for part in parts:
+            result.update(part.tobytes())
     return result.hexdigest()

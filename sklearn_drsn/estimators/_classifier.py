@@ -1,5 +1,7 @@
 """Classification of noisy tables, series and images."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from scipy.special import log_softmax, softmax
@@ -10,7 +12,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_drsn.estimators._drsn import BaseDRSN
-from sklearn_drsn.estimators._samples import in_kind_of
 
 __all__ = ["DRSNClassifier"]
 
@@ -265,50 +266,60 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
             )
         return self._partial_fit(X, y, sample_weight, classes=classes)
 
-    def predict(self, X):
+    def predict(self, X, *, out=None):
         """Most probable class of every sample.
 
         Parameters
         ----------
         X : array-like
             Samples of the shape seen in ``fit``.
+        out : array of shape (n_samples,), default=None
+            Where to write the result, part by part, instead of a new array: for an X larger than
+            memory. If X cannot be read to its end, the error says how much was written.
 
         Returns
         -------
         ndarray of shape (n_samples,)
+            Labels; or ``out``.
         """
-        winners = self._outputs(X).argmax(axis=1)
-        return in_kind_of(X, self.classes_[winners])
+        return self._predict(X, lambda outputs: self.classes_[outputs.argmax(axis=1)], out)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, *, out=None):
         """Probability of every class.
 
         Parameters
         ----------
         X : array-like
             Samples of the shape seen in ``fit``.
+        out : array of shape (n_samples, n_classes), default=None
+            Where to write the result, part by part, instead of a new array: for an X larger than
+            memory. If X cannot be read to its end, the error says how much was written.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            float64, in the order of ``classes_``.
+            float64, in the order of ``classes_``; or ``out``.
         """
-        return in_kind_of(X, softmax(self._outputs(X), axis=1))
+        return self._predict(X, partial(softmax, axis=1), out)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, *, out=None):
         """Logarithm of the probability of every class.
 
         Parameters
         ----------
         X : array-like
             Samples of the shape seen in ``fit``.
+        out : array of shape (n_samples, n_classes), default=None
+            Where to write the result, part by part, instead of a new array: for an X larger than
+            memory. If X cannot be read to its end, the error says how much was written.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            float64, in the order of ``classes_``; finite where a probability rounds to zero.
+            float64, in the order of ``classes_``; finite where a probability rounds to zero. Or
+            ``out``.
         """
-        return in_kind_of(X, log_softmax(self._outputs(X), axis=1))
+        return self._predict(X, partial(log_softmax, axis=1), out)
 
     _checks_of_y = {}
     _criterion = torch.nn.CrossEntropyLoss

@@ -1,11 +1,13 @@
 """What the classifier and the regressor share: checks, weights, splits, fitting, prediction."""
 
+from contextlib import closing
 from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.callback import with_callbacks
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -20,14 +22,17 @@ from sklearn_drsn.estimators._augmentation import (
 )
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._samples import (
-    SampleSet,
+    check_out,
     default_convolutions,
     in_kind_of,
+    make_sample_set,
     on_host,
     reshape_rows,
     resolve_device,
+    rows_per_part,
 )
 from sklearn_drsn.estimators._scaling import InputScaler
+from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed
 from sklearn_drsn.estimators._training import Settings, make_network
 from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.layers import THRESHOLD_MODES
@@ -57,6 +62,11 @@ class BaseDRSN(BaseNetworkEstimator):
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
     }
 
+    # Where results go is no metadata.
+    __metadata_request__predict = {"out": metadata_routing.UNUSED}
+    __metadata_request__predict_proba = {"out": metadata_routing.UNUSED}
+    __metadata_request__predict_log_proba = {"out": metadata_routing.UNUSED}
+
     @with_callbacks
     def fit(
         self,
@@ -75,7 +85,8 @@ class BaseDRSN(BaseNetworkEstimator):
         ----------
         X : array-like of shape (n_samples, n_features), (n_samples, n_channels, length) or \
                 (n_samples, n_channels, height, width)
-            Tables, series or images.
+            Tables, series or images. Memory-mapped files, zarr arrays, HDF5 datasets and dask
+            arrays, of any real type, are read block by block and never held as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Class labels of any type, or target values.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -96,6 +107,8 @@ class BaseDRSN(BaseNetworkEstimator):
         ------
         ValueError
             If the data or a parameter are not as described; the estimator is then as it was.
+        OSError
+            If a block of X cannot be read.
         """
         with self._fitting(X, y) as train:
             self._check_parameters()
@@ -144,7 +157,7 @@ class BaseDRSN(BaseNetworkEstimator):
         weight, rows = None, np.arange(len(X))
         if sample_weight is not None:
             weight = _check_sample_weight(
-                on_host(sample_weight), X, dtype=np.float64, ensure_non_negative=True
+                on_host(sample_weight), y, dtype=np.float64, ensure_non_negative=True
             )
             rows = np.flatnonzero(weight)
         if len(rows) < min_samples:
@@ -153,6 +166,15 @@ class BaseDRSN(BaseNetworkEstimator):
                 f"got {len(rows)} sample{'s' * (len(rows) != 1)}"
             )
         return X, y, weight, rows
+
+    def _validate(self, X, *y, **checks):
+        """As for any X; a stream, which is checked when it is read, by its shape and type."""
+        if not is_streamed(X):
+            return super()._validate(X, *y, **checks)
+        X = Stream(X)
+        checks = {**checks, "dtype": None, "ensure_all_finite": False}
+        checked = super()._validate(X.outline(), *y, **checks)
+        return (X, checked[1]) if y else X
 
     def _check_validation(self, X, y, sample_weight):
         if X is None and y is None:
@@ -259,7 +281,7 @@ class BaseDRSN(BaseNetworkEstimator):
         if weight is not None:
             weight = weight[rows] / (weight[rows].mean() if mean_one else 1.0)
         device = resolve_device(self._settings["device"])
-        return SampleSet(X, rows, y, weight, self._input_scaler, device)
+        return make_sample_set(X, rows, y, weight, self._input_scaler, device)
 
     def _architecture_asked_for(self):
         """Arguments of the network for the data and parameters at hand."""
@@ -293,32 +315,52 @@ class BaseDRSN(BaseNetworkEstimator):
             verbose=self.verbose,
         )
 
-    def _outputs(self, X, method=None):
-        X = self._check_X(X)
+    def _predict(self, X, convert, out=None, *, method=None):
+        """What ``convert`` makes of the network's outputs; written to ``out`` part by part."""
+        given, X = X, self._check_X(X)
+        if out is None:
+            return in_kind_of(given, convert(self._outputs(X, method)))
+        n_done = 0
+        try:
+            with closing(in_parts(X, rows_per_part(X.shape[1:]))) as parts:
+                for part in parts:
+                    result = convert(self._outputs(part, method, first=n_done))
+                    check_out(out, (len(X), *result.shape[1:]), result.dtype)
+                    out[n_done : n_done + len(part)] = result
+                    n_done += len(part)
+        except BaseException as error:
+            error.add_note(f"{n_done} of {len(X)} samples have their results in out")
+            raise
+        return out
+
+    def _outputs(self, X, method, first=0):
         outputs = self.net_.predict_blocks(X, self._input_scaler, method=method)
         if not np.isfinite(outputs).all():
             row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+            largest = np.abs(X[row : row + 1].astype(np.float64)).max()
             raise ValueError(
-                f"the network's output for sample {row} is not finite: X holds values far beyond "
-                f"those seen in fit, up to {np.abs(X[row]).max():.3g}"
+                f"the network's output for sample {first + row} is not finite: X holds values far "
+                f"beyond those seen in fit, up to {largest:.3g}"
             )
         return outputs.astype(np.float64)
 
-    def embed(self, X):
+    def embed(self, X, *, out=None):
         """Features that the network's head sees: the pooled output of the last unit.
 
         Parameters
         ----------
         X : array-like
             Samples of the shape seen in ``fit``.
+        out : array of shape (n_samples, n_features_out), default=None
+            Where to write the result, part by part, instead of a new array.
 
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
             float64; the width doubles per stage, so ``4 * width`` from depth 3 on (``width`` for
-            tables).
+            tables). Or ``out``.
         """
-        return in_kind_of(X, self._outputs(X, method="features"))
+        return self._predict(X, lambda features: features, out, method="features")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

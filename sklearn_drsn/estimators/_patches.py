@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import torch
 
-from sklearn_drsn.estimators._samples import batch_slices
+from sklearn_drsn.estimators._samples import BatchedSet, batch_slices
 from sklearn_drsn.estimators._training import Network, make_generator
 
 __all__ = ["PatchNetwork", "PatchSet", "cover", "cut", "map_tiles", "values_per_block"]
@@ -13,7 +13,7 @@ __all__ = ["PatchNetwork", "PatchSet", "cover", "cut", "map_tiles", "values_per_
 values_per_block = 2**15  # of a forward pass at prediction
 
 
-class PatchSet(torch.utils.data.Dataset):
+class PatchSet(BatchedSet):
     """Windows of series or patches of images at random places, other ones in every epoch.
 
     Parameters

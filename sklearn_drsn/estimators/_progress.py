@@ -10,13 +10,14 @@ __all__ = ["ProgressLine"]
 _WIDTH = 20  # of the bar, in characters, at most
 _NARROWEST = 5
 _PAUSE = 0.1  # seconds between two drawings on a terminal
+_LONG, _VERY_LONG = 1.0, 60.0  # seconds after which an epoch is shown that has not ended
 
 
 class ProgressLine:
     """How far a training is, on standard error: a bar, losses and the time left.
 
     A terminal shows one line that is drawn again and again; anything else, such as a file or a
-    notebook, gets a line for every tenth of the epochs.
+    notebook, gets a line for every tenth of the epochs, and one a minute while an epoch lasts.
 
     Parameters
     ----------
@@ -36,8 +37,17 @@ class ProgressLine:
     def update(self, epoch, row):
         """Show the history's ``row`` of the ``epoch``-th epoch, if it is time to."""
         if self._is_due(epoch):
-            seconds = (time.perf_counter() - self.start) / (epoch - self.first)
-            self._show(epoch, row, f"{_duration(seconds * (self.n_epochs - epoch))} left")
+            self.show(epoch, row)
+
+    def show(self, epoch, row):
+        """Show a row, and how long is left after so many epochs, the last of them unfinished."""
+        seconds = (time.perf_counter() - self.start) / (epoch - self.first)
+        self._show(epoch, row, f"{_duration(seconds * (self.n_epochs - epoch))} left")
+
+    def is_late(self):
+        """Whether nothing was shown for long, so that an epoch should be that has not ended."""
+        pause = _LONG if self.is_terminal else _VERY_LONG
+        return time.perf_counter() - max(self.start, self.last_time) >= pause
 
     def close(self, epoch, row):
         """Show the last epoch and how long the training took; leave the line."""
@@ -70,13 +80,15 @@ class ProgressLine:
 
 def format_line(epoch, n_epochs, row, note, room=math.inf):
     """One line of progress; where there is little room, the bar is what gives way."""
-    parts = [f"epoch {epoch:{len(str(n_epochs))}d}/{n_epochs}", f"loss {row['train_loss']:.4g}"]
+    parts = [f"epoch {math.ceil(epoch):{len(str(n_epochs))}d}/{n_epochs}"]
+    if "train_loss" in row:
+        parts.append(f"loss {row['train_loss']:.4g}")
     if "valid_score" in row:
         parts.append(f"validation score {row['valid_score']:.4g}")
     parts.append(note)
     width = min(_WIDTH, room - len("  ".join([*parts, "[]"])))
     if width >= _NARROWEST:
-        filled = width * epoch // n_epochs
+        filled = int(width * epoch // n_epochs)
         parts.insert(1, f"[{'#' * filled}{'-' * (width - filled)}]")
     return "  ".join(parts)
 

@@ -9,7 +9,6 @@ from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_drsn.estimators._drsn import BaseDRSN
-from sklearn_drsn.estimators._samples import in_kind_of
 from sklearn_drsn.estimators._scaling import TargetScaler
 
 __all__ = ["DRSNRegressor"]
@@ -247,22 +246,27 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X, *, out=None):
         """Target values.
 
         Parameters
         ----------
         X : array-like
             Samples of the shape seen in ``fit``.
+        out : array of shape (n_samples,) or (n_samples, n_targets), default=None
+            Where to write the result, part by part, instead of a new array: for an X larger than
+            memory. If X cannot be read to its end, the error says how much was written.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_targets)
-            float64, in the units of y and as many-dimensional as it.
+            float64, in the units of y and as many-dimensional as it; or ``out``.
         """
-        outputs = self._outputs(X)
+        return self._predict(X, self._in_their_units, out)
+
+    def _in_their_units(self, outputs):
         y = self._target_scaler.inverse_transform(outputs)
-        return in_kind_of(X, y.reshape(len(y), *self._target_shape))
+        return y.reshape(len(y), *self._target_shape)
 
     _checks_of_y = {"multi_output": True, "y_numeric": True}
 

@@ -1,27 +1,39 @@
 """Shapes and devices of samples, and their way to the network in batches and blocks."""
 
 import math
+from contextlib import closing
 from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn import get_config
 
+from sklearn_drsn.estimators._streaming import Stream, in_parts, read_ahead, regroup
+
 __all__ = [
+    "BatchedSet",
     "SampleSet",
+    "StreamedSet",
     "batch_slices",
     "check_finite",
+    "check_out",
     "default_convolutions",
     "in_kind_of",
+    "make_sample_set",
     "on_host",
     "prediction_blocks",
     "reshape_rows",
     "resolve_device",
     "rows_per_block",
+    "rows_per_part",
 ]
 
 # Values scaled at once for prediction; block by block takes longer than the forward pass may.
 _CHUNK = 2**17
+# Batches of a stream that wait for their use, and bytes of them, from the second one on.
+_N_AHEAD, _AHEAD = 64, 2**25
+# Values of X whose results are written at once.
+_PART = 2**21
 
 
 def resolve_device(name):
@@ -58,6 +70,17 @@ def check_finite(X, problem):
     finite = np.isfinite(X).all(axis=tuple(range(1, X.ndim)))
     if not finite.all():
         raise ValueError(f"{problem} in sample {int(np.argmin(finite))}")
+
+
+def check_out(out, shape, dtype):
+    """Refuse an array that results of this shape and type cannot be written to."""
+    rule = "same_kind" if dtype.kind in "fiu" else "safe"
+    found, kind = getattr(out, "shape", None), getattr(out, "dtype", None)
+    if found != shape or not np.can_cast(dtype, kind, rule):
+        raise ValueError(
+            f"expected out to have the shape {shape} and a type that holds {dtype}, got "
+            f"{type(out).__name__} of shape {found} and type {kind}"
+        )
 
 
 def in_kind_of(X, result):
@@ -99,7 +122,17 @@ def default_convolutions(input_shape):
     return {"kernel_size": 3, "stem_kernel_size": 3, "stem_stride": 2 if size >= 64 else 1}
 
 
-class SampleSet(torch.utils.data.Dataset):
+class BatchedSet(torch.utils.data.Dataset):
+    """What epochs are cut from; a subclass says in which ``order``, and gives batches by number."""
+
+    def batches(self, generator, batch_size):
+        """Sample numbers and batch, for every batch of an epoch."""
+        order = self.order(generator)
+        for rows in batch_slices(len(self), batch_size):
+            yield order[rows], self[order[rows]]
+
+
+class SampleSet(BatchedSet):
     """Rows of X, with targets and weights, scaled and sent to the device batch by batch.
 
     On an accelerator with room for them they are scaled and uploaded once instead.
@@ -112,8 +145,9 @@ class SampleSet(torch.utils.data.Dataset):
         if weight is not None:
             self.weight = torch.as_tensor(weight, dtype=torch.float32, device=device)
         self.uploaded = None
-        if device.type != "cpu" and 4 * X[0].size * len(rows) < 0.5 * _free_memory(device):
-            self.uploaded = torch.from_numpy(scaler.transform(X[rows])).to(device)
+        n_bytes = 4 * math.prod(X.shape[1:]) * len(rows)
+        if device.type != "cpu" and n_bytes < 0.5 * _free_memory(device):
+            self.uploaded = self._upload()
 
     def __len__(self):
         return len(self.rows)
@@ -128,9 +162,77 @@ class SampleSet(torch.utils.data.Dataset):
         if self.uploaded is not None:
             batch = self.uploaded[index]
         else:
-            scaled = self.scaler.transform(self.X[self.rows[index]])
-            batch = torch.from_numpy(scaled).to(self.device)
-        return batch, (self.y[index], None if self.weight is None else self.weight[index])
+            batch = self._scale(self.X[self.rows[index]]).to(self.device)
+        return batch, self._targets(index)
+
+    def _targets(self, index):
+        return self.y[index], None if self.weight is None else self.weight[index]
+
+    def _scale(self, X):
+        return torch.from_numpy(self.scaler.transform(X))
+
+    def _upload(self):
+        return self._scale(self.X[self.rows]).to(self.device)
+
+
+class StreamedSet(SampleSet):
+    """Rows of a stream: an epoch reads blocks that lie apart and shuffles their samples together.
+
+    The order is a matter of the generator and the sizes of the blocks alone. Where they make one
+    pool, it is that of an array.
+    """
+
+    def order(self, generator):
+        """Sample numbers in the order of an epoch."""
+        order = np.concatenate(self._pools(generator))
+        return order if self.uploaded is None else torch.from_numpy(order).to(self.device)
+
+    def batches(self, generator, batch_size):
+        """Sample numbers and batch, for every batch of an epoch, made ready by a thread."""
+        if self.uploaded is not None:
+            yield from super().batches(generator, batch_size)
+            return
+        pools = self._pools(generator)
+        order, slices = np.concatenate(pools), batch_slices(len(self), batch_size)
+        n_bytes = 4 * batch_size * math.prod(self.X.shape[1:])
+        n_ahead = max(2, min(_N_AHEAD, _AHEAD // n_bytes))
+        with closing(read_ahead(self._scaled(pools, slices), n_ahead)) as scaled:
+            for rows, batch in zip(slices, scaled, strict=True):
+                yield order[rows], (batch.to(self.device), self._targets(order[rows]))
+
+    def _pools(self, generator):
+        """Sample numbers of one pool of blocks after the other, each shuffled."""
+        blocks = self.X.split(self.rows)
+        n_pools = math.ceil(len(blocks) / self.X.blocks_per_pool)
+        if n_pools == 1:
+            return [torch.randperm(len(self), generator=generator).numpy()]
+        order = torch.randperm(len(blocks), generator=generator).numpy()
+        chosen = np.array_split(order, n_pools)
+        pools = [np.concatenate([blocks[i] for i in numbers]) for numbers in chosen]
+        return [pool[torch.randperm(len(pool), generator=generator).numpy()] for pool in pools]
+
+    def _scaled(self, pools, slices):
+        """Scaled batches of the samples of all pools, which are read in turn."""
+        arrays = (self.X[self.rows[pool]] for pool in pools)
+        for part in regroup(arrays, (rows.stop - rows.start for rows in slices)):
+            yield self._scale(part)
+
+    def _upload(self):
+        """Scaled samples on the device, a part at a time."""
+        uploaded = torch.empty((len(self), *self.X.shape[1:]), device=self.device)
+        ascending = np.argsort(self.rows, kind="stable")
+        with closing(in_parts(self.X, self.X.block, self.rows[ascending])) as parts:
+            first = 0
+            for part in parts:
+                places = torch.from_numpy(ascending[first : first + len(part)]).to(self.device)
+                uploaded[places] = self._scale(part).to(self.device)
+                first += len(part)
+        return uploaded
+
+
+def make_sample_set(X, *arguments):
+    """The set of samples that suits X, an array or a stream."""
+    return (StreamedSet if isinstance(X, Stream) else SampleSet)(X, *arguments)
 
 
 def _free_memory(device):
@@ -153,14 +255,12 @@ def prediction_blocks(X, scaler, device, rows=None):
     The last one is filled up with zeros.
     """
     size = rows_per_block(X.shape[1:])
-    n_rows = len(X) if rows is None else len(rows)
     step = size * max(1, _CHUNK // (size * math.prod(X.shape[1:])))
-    for start in range(0, n_rows, step):
-        chosen = slice(start, start + step)
-        part = scaler.transform(X[chosen if rows is None else rows[chosen]])
-        whole = np.zeros((math.ceil(len(part) / size) * size, *X.shape[1:]), np.float32)
-        whole[: len(part)] = part
-        yield from torch.from_numpy(whole).to(device).split(size)
+    with closing(in_parts(X, step, rows)) as parts:
+        for part in parts:
+            whole = np.zeros((math.ceil(len(part) / size) * size, *X.shape[1:]), np.float32)
+            whole[: len(part)] = scaler.transform(part)
+            yield from torch.from_numpy(whole).to(device).split(size)
 
 
 def rows_per_block(sample_shape):
@@ -171,3 +271,9 @@ def rows_per_block(sample_shape):
     """
     n_positions = math.prod(sample_shape[1:] or sample_shape)
     return max(1, min(256, 8192 // n_positions, 2**20 // math.prod(sample_shape)))
+
+
+def rows_per_part(sample_shape):
+    """Rows whose results are written at once: whole blocks, of about ``_PART`` values."""
+    size = rows_per_block(sample_shape)
+    return size * max(1, _PART // (size * math.prod(sample_shape)))

@@ -1,6 +1,11 @@
 """Scaling of inputs and targets: statistics in float64, batches in float32."""
 
+import math
+from contextlib import closing
+
 import numpy as np
+
+from sklearn_drsn.estimators._streaming import in_parts
 
 __all__ = ["InputScaler", "TargetScaler"]
 
@@ -31,8 +36,7 @@ class InputScaler:
         """Learn weighted statistics of some or all rows; a constant channel keeps its scale."""
         rows = np.arange(len(X)) if rows is None else rows
         if self.mode == "channel":
-            self.mean_ = _channel_means(X, rows, weight)
-            variance = _channel_means(X, rows, weight, centre=self.mean_)
+            self.mean_, variance = _channel_moments(X, rows, weight)
             self.scale_ = _safe_scale(self.mean_, variance)
         return self
 
@@ -74,20 +78,45 @@ class TargetScaler:
         return y * self.scale_ + self.mean_
 
 
-def _channel_means(X, rows, weight, centre=None):
-    """Weighted mean over rows and positions of X, or of its squared distance to ``centre``."""
-    n_rows = max(1, _CHUNK // max(1, X[0].size))
-    axes = tuple(range(2, X.ndim))
-    total = np.zeros(X.shape[1])
-    for start in range(0, len(rows), n_rows):
-        chosen = slice(start, start + n_rows)
-        block = np.array(X[rows[chosen]], dtype=np.float64, order="C")
-        if centre is not None:
-            block -= centre.reshape(-1, *(1,) * len(axes))
-            np.square(block, out=block)
-        per_sample = block.mean(axes) if axes else block
-        total += per_sample.sum(0) if weight is None else weight[chosen] @ per_sample
-    return total / (len(rows) if weight is None else np.sum(weight, dtype=np.float64))
+def _channel_moments(X, rows, weight):
+    """Weighted mean and variance per channel, over rows and positions, in one pass.
+
+    Every chunk is centred by its own mean; chunks are joined as by Chan, Golub and LeVeque (1983),
+    so that a large mean costs no digits.
+    """
+    n_rows = max(1, _CHUNK // max(1, math.prod(X.shape[1:])))
+    if len(rows) > n_rows:
+        ascending = np.argsort(rows, kind="stable")  # as they lie on a disk
+        rows, weight = rows[ascending], None if weight is None else weight[ascending]
+    first, total, mean, variance = 0, 0.0, None, None
+    with closing(in_parts(X, n_rows, rows)) as parts:
+        for part in parts:
+            chosen = slice(first, first := first + len(part))
+            share, *moments = _moments(part, None if weight is None else weight[chosen])
+            if total == 0:
+                total, mean, variance = share, *moments
+            elif share > 0:
+                total += share
+                distance = moments[0] - mean
+                mean = mean + distance * (share / total)
+                variance = variance + (moments[1] - variance) * (share / total)
+                variance = variance + distance**2 * (share / total * (1 - share / total))
+    return mean, variance
+
+
+def _moments(part, weight):
+    """Total weight, mean and variance per channel of some rows."""
+    block = np.array(part, dtype=np.float64, order="C")
+    axes = tuple(range(2, block.ndim))
+    total = len(block) if weight is None else np.sum(weight, dtype=np.float64)
+
+    def average(values):
+        per_sample = values.mean(axes) if axes else values
+        return (per_sample.sum(0) if weight is None else weight @ per_sample) / (total or 1)
+
+    mean = average(block)
+    block -= mean.reshape(-1, *(1,) * len(axes))
+    return total, mean, average(np.square(block, out=block))
 
 
 def _safe_scale(mean, variance):

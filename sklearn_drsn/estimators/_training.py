@@ -12,6 +12,7 @@ import traceback
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,17 +191,17 @@ class Network(NeuralNet):
         set_dropout_generator(self.module_, generators["dropout"])
         # One row has no variance for batch norm to learn from.
         self.module_.train(len(samples) > 1)
-        order = samples.order(generators["order"])
-        slices = batch_slices(len(samples), self.batch_size)
+        n_steps = len(batch_slices(len(samples), self.batch_size))
         total = torch.zeros((), device=device)
-        for step, rows in enumerate(slices):
-            self._set_lr((epoch - 1 - self.first_epoch_ + step / len(slices)) / self.max_epochs)
-            X, y = samples[order[rows]]
-            X = apply_augmentation(self.settings.augment, X, generators["augment"])
-            self.notify("on_batch_begin", batch=(X, y), training=True)
-            result = self._step(step_fn, (X, y), samples, order[rows])
-            total += result["loss"].detach() * (rows.stop - rows.start)
-            self.notify("on_batch_end", batch=(X, y), training=True, **result)
+        with closing(samples.batches(generators["order"], self.batch_size)) as batches:
+            for step, (rows, (X, y)) in enumerate(batches):
+                self.n_epochs_done_ = epoch - 1 - self.first_epoch_ + step / n_steps
+                self._set_lr(self.n_epochs_done_ / self.max_epochs)
+                X = apply_augmentation(self.settings.augment, X, generators["augment"])
+                self.notify("on_batch_begin", batch=(X, y), training=True)
+                result = self._step(step_fn, (X, y), samples, rows)
+                total += result["loss"].detach() * len(rows)
+                self.notify("on_batch_end", batch=(X, y), training=True, **result)
         self._record_training(float(total) / len(samples))
 
     def _step(self, step_fn, batch, samples, rows):
@@ -260,7 +261,10 @@ class Network(NeuralNet):
             )
 
     def _validate(self, samples):
-        outputs = self.predict_blocks(samples.X, samples.scaler, rows=samples.rows)
+        ascending = np.argsort(samples.rows)  # as a stream is read
+        rows = samples.rows[ascending]
+        outputs = self.predict_blocks(samples.X, samples.scaler, rows=rows)
+        outputs = outputs[np.argsort(ascending)]
         y, weight = samples.y.cpu(), None if samples.weight is None else samples.weight.cpu()
         loss = self.get_loss(torch.from_numpy(outputs), (y, weight))
         score = self.score(y.numpy(), outputs, None if weight is None else weight.numpy())
@@ -281,8 +285,8 @@ class Network(NeuralNet):
         """
         self.module_.eval()
         run = self.infer if method is None else getattr(self.module_, method)
-        blocks = prediction_blocks(X, scaler, self.device, rows)
-        outputs = torch.cat([run(block).float() for block in blocks])
+        with closing(prediction_blocks(X, scaler, self.device, rows)) as blocks:
+            outputs = torch.cat([run(block).float() for block in blocks])
         return outputs[: len(X) if rows is None else len(rows)].cpu().numpy()
 
 
@@ -394,6 +398,11 @@ class _Progress(Callback):
 
     def __init__(self, net):
         self.line = ProgressLine(net.max_epochs, len(net.history) - net.first_epoch_)
+
+    def on_batch_end(self, net, **kwargs):
+        if net.n_epochs_done_ > self.line.first and self.line.is_late():
+            row = net.history[-2] if len(net.history) - net.first_epoch_ > 1 else {}
+            self.line.show(net.n_epochs_done_, row)
 
     def on_epoch_end(self, net, **kwargs):
         self.line.update(len(net.history) - net.first_epoch_, net.history[-1])

@@ -90,6 +90,22 @@ def test_a_narrow_terminal_gets_no_second_line(estimator, table, terminal, monke
     assert {len(drawing) for drawing in drawings} == {19}
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_an_epoch_that_lasts_is_shown(classifier, table, monkeypatch, is_terminal, terminal):
+    monkeypatch.setattr(_progress, "_LONG" if is_terminal else "_VERY_LONG", 0.0)
+    monkeypatch.setattr(Terminal, "isatty", lambda self: is_terminal)
+    classifier(max_epochs=1, batch_size=12, verbose=1).fit(*table)
+    lines = re.split("[\r\n]", terminal.getvalue().strip())
+    assert [line[12:32].count("#") for line in lines] == [5, 10, 15, 20]
+    assert [line[:9] for line in lines] == ["epoch 1/1"] * 4
+    assert [line.strip()[-4:] for line in lines] == ["left"] * 3 + ["0:00"]
+    terminal.seek(0)
+    terminal.truncate()
+    classifier(max_epochs=2, batch_size=24, verbose=1).fit(*table)
+    lines = re.split("[\r\n]", terminal.getvalue().strip())
+    assert [("loss" in line) for line in lines] == [False] + [True] * (len(lines) - 1)
+
+
 class Stop(Callback):
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) % 3 == 2:
