@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 from _cells import CellStore, fingerprint, in_child, mean_and_spread, paired_interval, show
 from _models import MODELS, ours
 from _tasks import TASKS, Data, noisy_rows
+from plan_scale import epoch_seconds, parallel_efficiency, search_seconds
 
 sys.path.pop()
 
@@ -125,3 +126,23 @@ def test_noise_of_tables_is_in_units_of_columns():
     wider = noisy_rows(task, data, "train", "columns", 4.0, 0)
     assert wider.shape == (4000, 10)
     assert np.array_equal(wider[:, :2], X)
+
+
+@pytest.mark.parametrize(("read", "train"), [(1.0, 3.0), (3.0, 1.0), (2.0, 2.0)])
+def test_an_epoch_takes_what_the_slower_of_reading_and_training_takes(read, train):
+    n_batches = 500
+    first_or_last = min(read, train)
+    expected = n_batches * max(read, train) + first_or_last
+    assert epoch_seconds(n_batches, read, train) == pytest.approx(expected)
+
+
+def test_a_search_keeps_its_workers_busy():
+    assert search_seconds([3.0] * 8, 2) == 12.0
+    assert search_seconds([5.0, 1.0, 1.0, 1.0], 2) == 5.0
+    assert search_seconds([1.0, 2.0], 5) == 2.0
+
+
+def test_data_parallel_training_costs_what_is_sent():
+    assert parallel_efficiency(1, 1.0, 1e9, 1.0, 1.0) == 1.0
+    # Two machines send half of the gradients twice: one second, and latency twice.
+    assert parallel_efficiency(2, 3.0, 100.0, 100.0, 0.5) == pytest.approx(3 / 5)
