@@ -78,7 +78,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     supervision : {"auto", "clean", "self", "synthetic"}, default="auto"
         What the network learns from.
 
-        - "clean": `y` holds the clean signals.
+        - "clean": `y` holds the clean signals. Half of the patches are taught with the noise of
+          another one, at their own level.
         - "self": noisy signals alone, by `self_loss`.
         - "synthetic": `X` holds clean signals; `noise` is added to them at an SNR in `snr_db`.
         - "auto": "clean" if `y` has the shape of `X` and a floating dtype; any other `y`, such as

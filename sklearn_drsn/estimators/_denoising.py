@@ -9,6 +9,7 @@ from sklearn_drsn.wavelets import estimate_noise
 __all__ = [
     "CRITERIA",
     "PatchScaler",
+    "exchange",
     "hide",
     "noise_levels",
     "power",
@@ -29,7 +30,7 @@ CRITERIA = {
 }
 _LARGEST_OFFSET = 5.0  # in standard deviations of the patch
 _QUIETEST_DB = 35.0  # by how much the noise of a patch may be turned down
-_QUIET_SHARE = 0.5
+_QUIET_SHARE = _EXCHANGED_SHARE = 0.5
 
 
 class PatchScaler:
@@ -70,15 +71,19 @@ def standardise(x):
 
 
 def prepare_pairs(scale, rng, noisy, clean):
-    """Noisy and clean patches, the noise of half of them turned down.
+    """Noisy and clean patches, half of which exchange their noise.
 
-    What a network has never seen clean it spoils.
+    Pairs are few and soon known by heart; combinations of a signal and a noise are many.
     """
-    quieter = rng.random(len(noisy)) < _QUIET_SHARE
-    loss_db = np.where(quieter, rng.uniform(0, _QUIETEST_DB, len(noisy)), 0.0)
-    share = 10 ** (-loss_db / 20).reshape(-1, *[1] * (noisy.ndim - 1))
-    noisy, base, std = scale(clean + share * (noisy - clean))
-    return noisy, ((clean - base) / std,)
+    return _turned_down(scale, rng, clean, exchange(rng, noisy - clean))
+
+
+def exchange(rng, noise):
+    """Noise of patches, of which about half have that of another one, at their own level."""
+    level = np.sqrt(power(noise))
+    unit = noise / np.where(level > 0, level, 1.0)
+    exchanged = rng.random(len(noise)) < _EXCHANGED_SHARE
+    return np.where(_per_patch(exchanged, noise), level * rng.permutation(unit), noise)
 
 
 def prepare_synthetic(scale, rng, clean, _, *, noise, snr_db):
@@ -90,7 +95,22 @@ def prepare_synthetic(scale, rng, clean, _, *, noise, snr_db):
     else:
         kinds = [noise] if isinstance(noise, str) else noise
         noisy = add_noise(signal, kinds[rng.integers(len(kinds))], snr_db=level, random_state=rng)
-    return prepare_pairs(scale, rng, clean + std * (noisy - signal), clean)
+    return _turned_down(scale, rng, clean, std * (noisy - signal))
+
+
+def _turned_down(scale, rng, clean, noise):
+    """Noisy and clean patches, the noise of half of them turned down.
+
+    What a network has never seen clean it spoils.
+    """
+    quieter = rng.random(len(noise)) < _QUIET_SHARE
+    loss_db = np.where(quieter, rng.uniform(0, _QUIETEST_DB, len(noise)), 0.0)
+    noisy, base, std = scale(clean + _per_patch(10 ** (-loss_db / 20), noise) * noise)
+    return noisy, ((clean - base) / std,)
+
+
+def _per_patch(values, patches):
+    return values.reshape(-1, *[1] * (patches.ndim - 1))
 
 
 def prepare_probes(scale, rng, noisy, sigma):

@@ -7,6 +7,7 @@ import torch
 from sklearn_drsn.estimators import _patches
 from sklearn_drsn.estimators._denoising import (
     PatchScaler,
+    exchange,
     hide,
     noise_levels,
     prepare_hidden,
@@ -304,16 +305,34 @@ class TestPreparations:
         noisy, clean = self.pairs()
         x, (target,) = prepare_pairs(self.scale, np.random.default_rng(0), noisy, clean)
         np.testing.assert_allclose(x.std(axis=2), 1, rtol=1e-6)
-        # What is left of the noise, as a share of what there was.
-        noise, left = noisy - clean, x - target
-        share = (noise * left).sum(2) / np.square(noise).sum(2)
-        np.testing.assert_allclose(left, share[..., None] * noise, atol=1e-9)
+        # What is left of the noise, its own or another one's, as a share of what there was.
+        noise, left = (noisy - clean)[:, 0], (x - target)[:, 0]
+        of_which = np.abs(np.corrcoef(left, noise)[: len(left), len(left) :]).argmax(axis=1)
+        own = of_which == np.arange(len(noise))
+        assert 0.4 < own.mean() < 0.6
+        share = (noise[of_which] * left).sum(1) / np.square(noise[of_which]).sum(1)
+        np.testing.assert_allclose(left, share[:, None] * noise[of_which], atol=1e-9)
+
+    def test_exchanged_noise_keeps_the_level_of_its_place(self):
+        noise = make_samples(200, 2, 64) * np.geomspace(1e-6, 1e6, 200)[:, None, None]
+        noise[::10] = 0.0  # what is clean stays clean
+        given = exchange(np.random.default_rng(0), noise)
+        other = (given != noise).any((1, 2))
+        assert 0.3 < other.mean() < 0.6
+        kept = np.square(given).mean(2)
+        expected = np.square(noise).mean(2)
+        gone = kept == 0  # of a patch that got the noise of a clean one
+        np.testing.assert_allclose(kept[~gone], expected[~gone], rtol=1e-9)
+        assert not kept[::10].any()
 
     def test_noise_of_some_pairs_is_turned_down(self):
         noisy, clean = self.pairs()
         x, (target,) = prepare_pairs(self.scale, np.random.default_rng(0), noisy, clean)
         stds = clean.std(axis=2) / target.std(axis=2)
-        share = stds[:, 0] * (x - target).std(axis=2)[:, 0] / (noisy - clean).std(axis=2)[:, 0]
+        left, noise = (
+            np.sqrt(np.square(part[:, 0]).mean(1)) for part in (x - target, noisy - clean)
+        )
+        share = stds[:, 0] * left / noise
         untouched = np.isclose(share, 1, rtol=1e-6)
         assert 0.2 < untouched.mean() < 0.9
         assert share.max() < 1 + 1e-6
