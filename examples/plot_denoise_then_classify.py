@@ -6,7 +6,8 @@ Often less than one hopes: a classifier that is trained on noisy data learns by 
 ignore, and a denoiser may remove what it needs. Try it in a pipeline, on your own data, with
 cross-validation, and keep the step only where it pays.
 
-The faults are synthetic. For bearing records replace them by ``load_cwru(folder)``.
+The faults are synthetic. For bearing records take ``X_train``, ``X_test`` and their
+labels of ``load_cwru(folder)``.
 """
 
 import matplotlib.pyplot as plt

@@ -5,9 +5,9 @@ An electrocardiogram under noise
 A network that has learnt from clean beats removes far more noise than wavelet shrinkage, which
 knows nothing of hearts; one that has seen noisy beats only comes close where the noise is white.
 
-The beats are synthetic, so that this runs anywhere. For real ones and real muscle noise replace
-them by ``load_mitbih(folder, part="strips", window=512)`` and let ``noise`` of the last denoiser be
-``load_nstdb(folder)["noise_train"]``.
+The beats are synthetic, so that this runs anywhere. For real ones take ``X_train`` and ``X_test``
+of ``load_mitbih(folder, part="strips", window=512)``, whose patients are apart, and for muscle
+noise add ``noise_train`` and ``noise_test`` of ``load_nstdb(folder)`` by ``add_recorded_noise``.
 """
 
 import matplotlib.pyplot as plt

@@ -175,7 +175,7 @@ _BEATS = {"N": _normal, "S": _supraventricular, "V": _ventricular, "F": _fusion}
 
 
 def _check_arguments(n_samples, classes, length, sampling_rate):
-    if not len(classes) or not set(classes) <= set(_BEATS):
+    if isinstance(classes, str) or not len(classes) or not set(classes) <= set(_BEATS):
         raise ValueError(f"expected classes to be some of {list(_BEATS)}, got {classes!r}")
     if n_samples < 1 or length < 1:
         raise ValueError(f"expected n_samples and length of at least 1, got {n_samples=} {length=}")

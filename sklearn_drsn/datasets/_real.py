@@ -87,6 +87,7 @@ al., "PhysioBank, PhysioToolkit, and PhysioNet", Circulation 101(23), e215-e220,
 doi:10.1161/01.CIR.101.23.e215. Distributed by PhysioNet.
 """
 
+_NSTDB_KINDS = ("ma", "bw", "em")
 _NSTDB_FILE = "nstdb_noise.npz"
 _NSTDB_DESCR = """\
 MIT-BIH noise stress test database: recorded noise
@@ -492,6 +493,8 @@ def load_nstdb(path, *, kind="ma", train_fraction=0.5):
     """
     if not 0 < train_fraction < 1:
         raise ValueError(f"expected train_fraction between 0 and 1, got {train_fraction}")
+    if kind not in _NSTDB_KINDS:
+        raise ValueError(f"expected kind to be one of {_NSTDB_KINDS}, got {kind!r}")
     archive = _read_archive(Path(path), _NSTDB_FILE, (kind, "scale", "fs"))
     noise = _in_units(archive, kind).T
     border = int(train_fraction * noise.shape[1])
@@ -524,7 +527,7 @@ def _in_units(archive, key):
 def _beats(archive, classes):
     y = archive["class_names"][archive["y"]]
     missing = [name for name in classes if name not in y]
-    if missing or not len(classes):
+    if isinstance(classes, str) or missing or not len(classes):
         raise ValueError(
             f"expected classes to be some of {np.unique(y).tolist()}, which the file holds, got "
             f"{classes!r}"

@@ -1,5 +1,6 @@
 """Denoising of series and images by a residual shrinkage network."""
 
+import sys
 import warnings
 from functools import partial
 from numbers import Integral
@@ -26,6 +27,7 @@ from sklearn_drsn.estimators._denoising import (
     relative_noise,
     standardise,
     temper,
+    with_noise,
 )
 from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cover, map_tiles
 from sklearn_drsn.estimators._samples import check_finite, on_host, resolve_device
@@ -41,7 +43,11 @@ _LONGEST_WHOLE = {1: 2048, 2: 64}  # longer samples are taught and denoised in p
 _PIECE = {1: 1024, 2: 64}
 _FEWEST_PATCHES = 256  # of an epoch
 _N_COVERING = 1024  # patches that scaling is learnt from
-_N_LEVELS = 256  # patches whose noise level is looked at
+_N_LEVELS = 256  # patches whose noise level is learnt from
+_LEVEL_STEP = 8  # beyond as many patches denoised, one in so many has its noise level looked at
+_LOUDER = 5.0  # by how much noise may exceed that of the training, in power over the signal's
+# What a clean signal in the unit of X is never found to have.
+_LARGEST_OFFSET, _LARGEST_UNIT, _SPREAD_OF_UNITS = 5.0, 2.0, 0.3
 
 
 def _gives_columns(estimator):
@@ -92,12 +98,12 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         off only the share is removed that exceeds its error on signals without noise.
     noise : {"gaussian", "laplacian", "pink", "impulse"}, tuple of them or ndarray of shape \
             (n_recordings, n_values), default="gaussian"
-        Noise of "synthetic" supervision: a kind of :func:`~sklearn_drsn.noise.add_noise`, several
-        in turn, or recordings of noise that :func:`~sklearn_drsn.noise.add_recorded_noise` cuts
-        stretches from.
+        Noise of "synthetic" supervision: a kind of :func:`~sklearn_drsn.noise.add_noise`, one of
+        several in every batch, or recordings of noise that
+        :func:`~sklearn_drsn.noise.add_recorded_noise` cuts stretches from.
     snr_db : tuple of two floats, default=(-5.0, 15.0)
         Range of the signal-to-noise ratio of "synthetic" supervision, the mean of a patch left
-        out.
+        out. As of pairs, the noise of half of the patches is turned down further, by up to 35 dB.
     window_length : int or None, default=None
         Length of the training windows, or side of the patches of images. None takes series of up
         to 2048 values and images of up to 64 pixels whole, else windows of 1024 and patches of 64.
@@ -156,8 +162,10 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         What was done.
     noise_level_ : tuple of two floats
         Lowest and highest noise level that the network was taught with: the standard deviation of
-        white noise, estimated, as a share of that of the window. Noisier signals are denoised
-        with a warning, and, after self-supervised training, more nearly clean ones too.
+        white noise, estimated, as a share of that of the window. Noisier signals (by 7 dB in the
+        noise-to-signal ratio) are denoised with a warning, and, after self-supervised training,
+        more nearly clean ones too. In short windows estimates scatter up to one, pure noise, and
+        nothing is noisier.
     n_features_in_ : int
         Length of the rows of a 2-D `X`, else the number of channels.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -343,10 +351,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             If `X` is not like the samples in `fit`, or holds NaN or infinity (the message names
             the sample).
         """
-        check_is_fitted(self)
-        X = self._check_X(X, reset=False)
-        denoised = self._denoise(X)
-        return denoised[:, 0] if self._n_dims == 2 else denoised
+        return self._denoised(X)
 
     def transform(self, X):
         """Denoised signals; the same as ``predict``.
@@ -361,7 +366,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         ndarray of the shape of X
             In float64.
         """
-        return self.predict(X)
+        return self._denoised(X)
 
     def score(self, X, y=None):
         """How well the noise is removed; greater is better.
@@ -376,15 +381,20 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         Returns
         -------
         float
-            With clean signals the mean gain in decibels over doing nothing. Without, minus the
-            mean squared error of values hidden from the network, as a share of the variance of
-            each sample: it compares denoisers where the noise is independent from value to value.
+            With clean signals the mean gain in decibels over doing nothing, minus infinity if
+            there was nothing to do in a sample. Without, minus the mean squared error of values
+            hidden from the network, as a share of the variance of each sample: it compares
+            denoisers where the noise is independent from value to value. After "synthetic"
+            training, where `X` itself is given as `y`, the gain is that in noise drawn with the
+            seed of the fit: ``search.fit(X_clean, X_clean)``.
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        if self._looks_clean(X, y):
-            y = self._check_clean(X, y)
-            return float(snr_improvement(y, self._denoise(X), X))
+        clean = self._check_clean(X, y) if self._looks_clean(X, y) else None
+        if self.supervision_ == "synthetic" and np.array_equal(X, clean):
+            X = self._with_noise(clean)
+        if clean is not None:
+            return float(snr_improvement(clean, self._denoise(X), X))
         _, _, std = standardise(X)
         error = (self._denoise(X, hidden=True) - X) / std
         return -float(np.square(error).mean())
@@ -436,11 +446,18 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             return "clean" if self._looks_clean(X, y) else "self"
         return self.supervision
 
+    def _with_noise(self, X):
+        rng = np.random.default_rng(self._settings["seed"])
+        return with_noise(rng, X, noise=self.noise, snr_db=self.snr_db)
+
     def _looks_clean(self, X, y):
-        """Whether y has the shape of X, as it was given, and a floating dtype."""
+        """Whether y has the shape of X, as it was given, and a floating dtype or must be clean."""
         shape = X.shape if self._n_dims > 2 else X[:, 0].shape
-        y = np.asarray(on_host(y))
-        return y.shape == shape and y.dtype.kind == "f"
+        try:
+            y = np.asarray(on_host(y))
+        except ValueError:  # lists of several lengths
+            return False
+        return y.shape == shape and (y.dtype.kind == "f" or self.supervision == "clean")
 
     def _check_clean(self, X, y):
         if y is None:
@@ -454,19 +471,35 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         return y
 
     def _check_pair(self, noisy, clean):
-        x, y = (scaled * std for scaled, _, std in (noisy, clean))
-        product, x_power, y_power = (x * y).mean(), np.square(x).mean(), np.square(y).mean()
+        (x, mean), (y, clean_mean) = ((scaled * std, mean) for scaled, mean, std in (noisy, clean))
+        x_power, y_power = np.square(x).mean(), np.square(y).mean()
         if x_power == y_power == 0:
             return
-        correlation = product / np.sqrt(x_power) / np.sqrt(y_power) if x_power and y_power else 0.0
-        if correlation < 0.1 or y_power > 1.5 * x_power or product > 5 * y_power:
+        correlation = (x * y).mean() / np.sqrt(x_power) / np.sqrt(y_power) if y_power else 0.0
+        offset = np.abs((mean - clean_mean).mean(axis=0)).max()
+        unlike = correlation < 0.1 or y_power > 1.5 * x_power
+        if unlike or offset > _LARGEST_OFFSET * np.sqrt(x_power) or self._in_other_units(x, y):
             raise ValueError(
                 "y does not look like X minus noise: its correlation with X is "
                 f"{correlation:.3g} (expected at least 0.1) and its variance {y_power:.3g}, that "
-                f"of X {x_power:.3g} (expected at most 1.5 times, and not another unit). If y "
-                'holds labels, set supervision="self"; if X went through a scaler, leave it out, '
-                "the denoiser scales by itself"
+                f"of X {x_power:.3g} (expected at most 1.5 times, and not another unit); their "
+                f'means differ by {offset:.3g}. If y holds labels, set supervision="self"; if X '
+                "went through a scaler, leave it out, the denoiser scales by itself"
             )
+
+    def _in_other_units(self, x, y):
+        """Whether X is a multiple of y, as a whole or, after a scaler, from column to column."""
+        unit = np.sqrt(np.square(y).mean())
+        x, y = x / unit, y / unit
+        y_power, product = np.square(y).mean(axis=0), (x * y).mean(axis=0)
+        if product.mean() > _LARGEST_UNIT:
+            return True
+        if self._n_dims > 2:
+            return False
+        by_chance = np.square(x).mean() / len(x)  # what noise spreads the columns' units
+        known = y_power > 0
+        spread = (np.square(product - y_power)[known] / y_power[known]).sum() / y_power.sum()
+        return spread > _SPREAD_OF_UNITS + 2 * by_chance
 
     # --- training --------------------------------------------------------------------------------
 
@@ -587,14 +620,21 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     def _is_blind(self):
         return self._teacher == "blind_spot"
 
+    def _denoised(self, X):
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        denoised = self._denoise(X)
+        return denoised[:, 0] if self._n_dims == 2 else denoised
+
     def _denoise(self, X, *, hidden=False):
         levels, axes = [], tuple(range(2, X.ndim))
 
         def denoise(block):
             scaled, base, std = self._scale(block)
-            varied = np.ptp(block, axes).any(axis=1)
-            if varied.any() and len(levels) * len(block) < _N_LEVELS:
-                levels.append(relative_noise(scaled[varied]))
+            varied = np.flatnonzero(np.ptp(block, axes).any(axis=1))
+            step = 1 if sum(map(len, levels)) < _N_LEVELS else _LEVEL_STEP
+            if varied.size:
+                levels.append(relative_noise(scaled[varied[::step]]))
             if hidden:
                 output = self._run_hidden(scaled)
             else:
@@ -626,7 +666,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     def _warn_if_out_of_range(self, levels):
         lowest, highest = self.noise_level_
         lowest = lowest if self.supervision_ == "self" else 0.0
-        outside = (levels < 0.5 * lowest) | (levels > 1.25 * highest)
+        outside = (levels < 0.5 * lowest) | (_odds(levels) > _LOUDER * _odds(highest))
         if outside.any():
             warnings.warn(
                 f"the estimated noise level of {outside.sum()} of {len(levels)} windows lies far "
@@ -634,7 +674,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
                 f"{levels[outside][0]:.3g} of the standard deviation of the window; expect less of "
                 "the result, or train with such windows too",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=_level_of_caller(),
             )
 
     def __sklearn_tags__(self):
@@ -642,3 +682,17 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _level_of_caller():
+    """How many calls lie between a warning and whoever called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame and frame.f_globals["__name__"].split(".")[0] in ("sklearn", "sklearn_drsn"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _odds(level):
+    """Power of the noise over that of the signal, from its share of the standard deviation."""
+    share = np.minimum(np.square(level), 0.99)  # estimates of short patches may exceed one
+    return share / (1 - share)

@@ -20,6 +20,7 @@ __all__ = [
     "relative_noise",
     "standardise",
     "temper",
+    "with_noise",
 ]
 
 CRITERIA = {
@@ -86,16 +87,31 @@ def exchange(rng, noise):
     return np.where(_per_patch(exchanged, noise), level * rng.permutation(unit), noise)
 
 
-def prepare_synthetic(scale, rng, clean, _, *, noise, snr_db):
+def prepare_synthetic(scale, rng, clean, _, **options):
     """Pairs of clean patches and of what drawn noise makes of them."""
-    signal, _, std = standardise(clean)
+    return _turned_down(scale, rng, clean, with_noise(rng, clean, **options) - clean)
+
+
+def with_noise(rng, clean, *, noise, snr_db):
+    """Clean signals with noise of a kind, or recorded, at levels within a range."""
+    signal, mean, std = standardise(clean)
     level = rng.uniform(*snr_db, len(clean))
     if isinstance(noise, np.ndarray):
         noisy = add_recorded_noise(signal, noise, snr_db=level, random_state=rng)
     else:
         kinds = [noise] if isinstance(noise, str) else noise
-        noisy = add_noise(signal, kinds[rng.integers(len(kinds))], snr_db=level, random_state=rng)
-    return _turned_down(scale, rng, clean, std * (noisy - signal))
+        kind = kinds[rng.integers(len(kinds))]
+        if kind == "impulse":
+            level = np.maximum(level, _lowest_of_impulses(signal))
+        noisy = add_noise(signal, kind, snr_db=level, random_state=rng)
+    return mean + std * noisy
+
+
+def _lowest_of_impulses(signal):
+    """The SNR of every sample when all of its values have given way to its extremes."""
+    axes = tuple(range(1, signal.ndim))
+    own, peak = np.square(signal).mean(axes), np.square(signal).max(axes)
+    return 10 * np.log10(np.divide(own, own + peak, out=np.ones_like(own), where=own > 0)) + 1e-6
 
 
 def _turned_down(scale, rng, clean, noise):

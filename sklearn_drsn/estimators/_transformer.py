@@ -242,6 +242,8 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         recipe = self._asked_for()
         check_recipe(recipe)
         with transaction(self):
+            for learnt_before in ("noise_level_", "selection_report_"):
+                vars(self).pop(learnt_before, None)
             X = self._check_X(X, reset=True)
             self._level_for(X)
             if self.noise_level == "pooled":

@@ -14,6 +14,7 @@ from sklearn.callback import ScoringMonitor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_inplace_ensure_writeable,
@@ -384,11 +385,18 @@ class TestParameters:
         options = {"noise": recording if noise == "recorded" else noise, "snr_db": [0, 5]}
         assert np.isfinite(fit("synthetic", *beats, **options).predict(beats[0])).all()
 
+    @may_warn
     def test_kinds_of_noise_make_a_difference(self, beats):
         recording = np.random.default_rng(0).normal(size=(3, 400))
         kinds = ("gaussian", "laplacian", "pink", "impulse", ("gaussian", "pink"), recording)
         found = {bits(fit("synthetic", *beats, noise=noise), beats[0]) for noise in kinds}
         assert len(found) == len(kinds)
+
+    def test_impulses_go_as_loud_as_they_can(self):
+        """Those of full height in every value are not as loud as the default range asks for."""
+        waves = np.sin(np.linspace(0, 20, LENGTH) + np.arange(60.0)[:, None])
+        denoiser = SoftThresholdDenoiser(**TINY, supervision="synthetic", noise="impulse")
+        assert np.isfinite(denoiser.fit(waves).predict(waves)).all()
 
     def test_window_length_is_that_of_the_training(self, beats):
         denoiser = fit("sure", *beats, window_length=32)
@@ -874,6 +882,25 @@ class TestNoHarm:
 # --- scores --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda noisy, clean: (noisy, clean / 4),
+        lambda noisy, clean: (noisy, clean + 100),
+        lambda noisy, clean: (StandardScaler().fit_transform(noisy), clean),
+        lambda noisy, clean: (MinMaxScaler().fit_transform(noisy), clean),
+    ],
+    ids=["unit", "offset", "columns", "range"],
+)
+def test_pairs_in_other_units_are_refused(spoil):
+    clean, _ = make_ecg_beats(200, length=LENGTH, random_state=0)
+    clean = clean.reshape(200, LENGTH)
+    noisy = add_noise(clean, snr_db=3.0, random_state=1)
+    SoftThresholdDenoiser(**TINY).fit(noisy, clean)
+    with pytest.raises(ValueError, match="does not look like X minus noise"):
+        SoftThresholdDenoiser(**TINY).fit(*spoil(noisy, clean))
+
+
 class TestScore:
     @pytest.mark.parametrize("n_dims", [2, 3, 4])
     def test_with_clean_signals_is_the_gain(self, n_dims):
@@ -884,6 +911,23 @@ class TestScore:
         after = np.square(denoiser.predict(noisy) - clean).sum(axes)
         expected = np.mean(10 * np.log10(before / after))
         assert denoiser.score(noisy, clean) == pytest.approx(expected, rel=1e-9)
+
+    def test_whole_numbers_are_clean_signals_where_those_are_asked_for(self, beats):
+        noisy, clean = beats[0], np.round(8 * beats[1]).astype(int)
+        denoiser = SoftThresholdDenoiser(**TINY, supervision="clean").fit(8 * noisy, clean)
+        gain = denoiser.score(8 * noisy, clean)
+        assert gain == denoiser.score(8 * noisy, clean.astype(float)) != denoiser.score(8 * noisy)
+
+    @may_warn
+    def test_a_search_over_clean_signals_and_drawn_noise(self, beats):
+        clean = beats[1]
+        denoiser = SoftThresholdDenoiser(**TINY, supervision="synthetic")
+        search = GridSearchCV(denoiser, {"depth": [1, 2]}, cv=2).fit(clean, clean)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        noisy = add_noise(clean, snr_db=5.0, random_state=0)
+        best = search.best_estimator_
+        assert best.score(clean, clean) == best.score(clean, clean)  # noise of the same seed
+        assert best.score(clean, clean) != best.score(noisy, clean)
 
     def test_of_doing_nothing_is_zero_decibels(self, beats):
         assert identity(*beats).score(*beats) == pytest.approx(0.0, abs=1e-3)
@@ -1013,7 +1057,15 @@ class TestNoiseLevel:
         for call in (denoiser.predict, denoiser.transform, lambda X: denoiser.score(X, clean)):
             with pytest.warns(UserWarning, match="noise level") as caught:
                 call(others)
-            assert len(caught) == 1
+            assert [warning.filename for warning in caught] == [__file__]
+
+    def test_noise_that_comes_late_is_seen(self):
+        noisy, clean = self.waves(0.3)
+        denoiser = fit("clean", noisy, clean)
+        others, _ = self.waves(3.0, seed=1)
+        quiet = np.concatenate([noisy] * (1 + 600 // len(noisy)))
+        with pytest.warns(UserWarning, match="outside of the range"):
+            denoiser.predict(np.concatenate([quiet, others]))
 
     def test_cleaner_ones_warn_after_self_supervision_alone(self):
         _, clean = self.waves(0.0, seed=1)
