@@ -30,13 +30,13 @@ SEED, BATCH, EPOCHS = 0, 32, 40
 SIZES = (1e6, 1e8)
 DISKS = {"network disk, 100 MB/s": 100e6, "SATA SSD, 500 MB/s": 500e6, "NVMe, 3 GB/s": 3e9}
 NETWORKS = {"1 Gbit/s": (125e6, 50e-6), "10 Gbit/s": (1.25e9, 30e-6), "100 Gbit/s": (12.5e9, 5e-6)}
-N_INDEX_ARRAYS = 5  # of 8 bytes a sample: rows, order, pools, y and what sorting them takes
+INDEX_BYTES = 70  # a sample, as measured: rows, order, pools, y and what sorting them takes
 
 
 # --- simulation ----------------------------------------------------------------------------------
 
 
-def epoch_seconds(n_batches, read, train, n_ahead=16):
+def epoch_seconds(n_batches, read, train, n_ahead=64):
     """An epoch whose batches take ``read`` seconds to make ready, ``n_ahead`` at most waiting."""
     ready, now, read_until = deque(), 0.0, 0.0
     taken = deque([0.0] * n_ahead)  # when there was room for one more
@@ -118,7 +118,7 @@ def plan(found, length):
         search = search_seconds([EPOCHS * epoch] * 48, 16)
         rows.append(
             [f"{n:.0e}", f"{2 * length * n / 2**30:,.1f}", hours(epoch), hours(EPOCHS * epoch),
-             hours(search), f"{8 * N_INDEX_ARRAYS * n / 2**30:.2f}"]
+             hours(search), f"{INDEX_BYTES * n / 2**30:.2f}"]
         )  # fmt: skip
     print_table(
         f"one thread, series of {length}, {EPOCHS} epochs; a search of 48 fits on 16 workers",

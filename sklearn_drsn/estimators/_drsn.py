@@ -325,7 +325,7 @@ class BaseDRSN(BaseNetworkEstimator):
             with closing(in_parts(X, rows_per_part(X.shape[1:]))) as parts:
                 for part in parts:
                     result = convert(self._outputs(part, method, first=n_done))
-                    check_out(out, (len(X), *result.shape[1:]), result.dtype)
+                    check_out(out, (len(X), *result.shape[1:]), result)
                     out[n_done : n_done + len(part)] = result
                     n_done += len(part)
         except BaseException as error:

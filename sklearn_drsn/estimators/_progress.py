@@ -53,8 +53,8 @@ class ProgressLine:
         """Show the last epoch and how long the training took; leave the line."""
         if epoch > self.first:
             self._show(epoch, row, f"took {_duration(time.perf_counter() - self.start)}")
-            if self.is_terminal:
-                self._write("\n")
+        if self.is_terminal and math.isfinite(self.last_time):
+            self._write("\n")
 
     def _is_due(self, epoch):
         if epoch == self.n_epochs:  # which close shows

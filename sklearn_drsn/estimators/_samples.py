@@ -72,15 +72,29 @@ def check_finite(X, problem):
         raise ValueError(f"{problem} in sample {int(np.argmin(finite))}")
 
 
-def check_out(out, shape, dtype):
-    """Refuse an array that results of this shape and type cannot be written to."""
-    rule = "same_kind" if dtype.kind in "fiu" else "safe"
+@np.errstate(over="ignore", invalid="ignore")
+def check_out(out, shape, result):
+    """Refuse an array of another shape, or of a type that does not hold the result."""
     found, kind = getattr(out, "shape", None), getattr(out, "dtype", None)
-    if found != shape or not np.can_cast(dtype, kind, rule):
+    if found != shape or not _holds(kind, result):
         raise ValueError(
-            f"expected out to have the shape {shape} and a type that holds {dtype}, got "
+            f"expected out to have the shape {shape} and a type that holds {result.dtype}, got "
             f"{type(out).__name__} of shape {found} and type {kind}"
         )
+
+
+def _holds(kind, result):
+    """Whether numbers of a type, rounded as floats are, hold a result."""
+    try:
+        rule = "same_kind" if result.dtype.kind in "fiu" else "safe"
+        if not np.can_cast(result.dtype, kind, rule):
+            return False
+    except TypeError:  # no type of NumPy's
+        return False
+    held = result.astype(kind)
+    if held.dtype.kind in "iu":
+        return np.array_equal(held, result)
+    return held.dtype.kind != "f" or bool(np.isfinite(held).all())
 
 
 def in_kind_of(X, result):
@@ -195,7 +209,7 @@ class StreamedSet(SampleSet):
         pools = self._pools(generator)
         order, slices = np.concatenate(pools), batch_slices(len(self), batch_size)
         n_bytes = 4 * batch_size * math.prod(self.X.shape[1:])
-        n_ahead = max(2, min(_N_AHEAD, _AHEAD // n_bytes))
+        n_ahead = max(2, min(_N_AHEAD, _AHEAD // n_bytes)) * self.X.may_read_ahead
         with closing(read_ahead(self._scaled(pools, slices), n_ahead)) as scaled:
             for rows, batch in zip(slices, scaled, strict=True):
                 yield order[rows], (batch.to(self.device), self._targets(order[rows]))

@@ -110,13 +110,19 @@ def _moments(part, weight):
     axes = tuple(range(2, block.ndim))
     total = len(block) if weight is None else np.sum(weight, dtype=np.float64)
 
+    def spread(values):
+        return values.reshape(-1, *(1,) * len(axes))
+
     def average(values):
         per_sample = values.mean(axes) if axes else values
         return (per_sample.sum(0) if weight is None else weight @ per_sample) / (total or 1)
 
+    # From a value of its own every difference within a constant channel is zero.
+    origin = block[0].reshape(block.shape[1], -1)[:, 0].copy()
+    block -= spread(origin)
     mean = average(block)
-    block -= mean.reshape(-1, *(1,) * len(axes))
-    return total, mean, average(np.square(block, out=block))
+    block -= spread(mean)
+    return total, origin + mean, average(np.square(block, out=block))
 
 
 def _safe_scale(mean, variance):

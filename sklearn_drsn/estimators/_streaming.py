@@ -48,6 +48,8 @@ class Stream:
         Rows of a block: about 2 MiB and, if the array has chunks, whole ones.
     blocks_per_pool : int
         How many make a pool of samples that are shuffled together.
+    may_read_ahead : bool
+        Whether a thread of its own may read.
     """
 
     def __init__(self, array, sample_shape=None):
@@ -64,6 +66,8 @@ class Stream:
         n_bytes = max(1, self.dtype.itemsize * math.prod(self.shape[1:]))
         self.block = _rows_of_blocks(array, n_bytes)
         self.blocks_per_pool = max(1, _POOL // (self.block * n_bytes))
+        # Within a task of Dask another thread would wait for the place that the task itself takes.
+        self.may_read_ahead = not hasattr(array, "__dask_graph__")
 
     def __len__(self):
         return self.shape[0]
@@ -104,7 +108,7 @@ class Stream:
         else:
             n, blocks = len(rows), (self[rows[positions]] for positions in self.split(rows))
         counts = (min(n_rows, n - start) for start in range(0, n, n_rows))
-        with closing(read_ahead(blocks, _N_AHEAD)) as blocks:
+        with closing(read_ahead(blocks, _N_AHEAD * self.may_read_ahead)) as blocks:
             yield from regroup(blocks, counts)
 
     def _read(self, start, stop):
@@ -184,11 +188,14 @@ def in_parts(X, n_rows, rows=None):
 
 
 def read_ahead(items, n_ahead):
-    """Go through ``items``, up to ``n_ahead`` of which a thread of its own makes ready.
+    """Go through ``items``, up to ``n_ahead`` of which a thread of its own makes ready, if any.
 
     The thread ends with the generator, which a caller that may stop early has to close; its errors
     come to the caller.
     """
+    if not n_ahead:
+        yield from items
+        return
     items, end = iter(items), object()
     thread = ThreadPoolExecutor(1, "sklearn_drsn read ahead")
     try:
@@ -207,7 +214,7 @@ def regroup(arrays, counts):
         parts, missing = [], count
         while missing:
             if not len(rest):
-                rest = ()  # lets go of an array before the next one is made
+                rest = ()  # lets go of an array that is used up before the next one is made
                 rest = next(arrays)
             parts.append(rest[:missing])
             rest = rest[len(parts[-1]) :]

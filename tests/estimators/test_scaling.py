@@ -101,6 +101,11 @@ def test_constant_channels_become_zero(mode, value):
     assert np.isfinite(scaled).all()
 
 
+def test_long_constant_columns_keep_their_scale():
+    scaler = InputScaler("channel").fit(np.full((50_000, 3), 0.1))
+    np.testing.assert_array_equal(scaler.scale_, 1.0)
+
+
 def test_small_variance_on_a_large_offset_is_kept():
     X = 1e8 + make_samples((1, 50))
     scaled = InputScaler("channel").fit(X).transform(X)

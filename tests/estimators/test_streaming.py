@@ -466,6 +466,28 @@ def test_an_error_says_how_much_was_written(small_blocks, classifier, series):
     assert not out[512:].any()
 
 
+@pytest.mark.parametrize(("type_", "labels"), [(np.int8, [0, 1000, 2000]), (np.uint8, [-1, 0, 1])])
+def test_out_has_to_hold_the_labels_themselves(classifier, series, type_, labels):
+    X, y = series
+    fitted = classifier().fit(X, np.array(labels)[y])
+    expected = f"a type that holds int64.*{type_.__name__}"
+    with pytest.raises(ValueError, match=expected):
+        fitted.predict(X, out=np.empty(len(X), type_))
+    out = np.empty(len(X), np.int16)
+    np.testing.assert_array_equal(fitted.predict(X, out=out), fitted.predict(X))
+
+
+def test_a_dask_array_within_a_dask_task(classifier, series):
+    """Whose place a thread of its own would wait for."""
+    distributed = pytest.importorskip("distributed")
+    X, y = series
+    X, expected = stored("dask", X, None), classifier().fit(X, y).predict_proba(X)
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    with distributed.Client(dashboard_address=":0", **options) as client:
+        task = client.submit(lambda: classifier().fit(X, y).predict_proba(X))
+        np.testing.assert_array_equal(task.result(timeout=30), expected)
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 
