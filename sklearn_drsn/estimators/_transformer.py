@@ -132,7 +132,9 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
 
     **All shifts at once** are computed with filters in Fourier space, a few microseconds for each
     thousand values and band. A threshold is found from a band's coefficients at all shifts. Blocks
-    of "neighblock" begin at every coefficient for that reason, whatever `n_shifts` is.
+    of "neighblock" begin at every coefficient for that reason, whatever `n_shifts` is. Memory is
+    that of a few signals at a time, of each about 70 times its own: cut recordings of tens of
+    millions of values into stretches.
 
     **rule="auto"** compares every rule with each of the wavelets "haar", "db2", "sym4" and "sym8",
     with the mean over these four and with `wavelet`, by the coupled bootstrap [7]_: noise `w` of
