@@ -66,7 +66,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/gallery",
     "doc_module": ("sklearn_drsn",),
     "filename_pattern": r"plot_.*\.py",
-    "ignore_pattern": r"demo\.py",
+    "ignore_pattern": r"demo\.py|ecg_records\.py",  # which take data by path
     "within_subsection_order": "gallery_order.GalleryOrder",
     "plot_gallery": os.environ.get("GALLERY", "1") == "1",
     "download_all_examples": False,
