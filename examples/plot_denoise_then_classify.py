@@ -36,7 +36,7 @@ spectrum = FunctionTransformer(log_spectrum)
 denoisers = {
     "none": FunctionTransformer(),
     "wavelets": SoftThresholdTransformer("auto"),
-    "network, SURE": SoftThresholdDenoiser(depth=3, width=8, max_epochs=8, random_state=0),
+    "network, SURE": SoftThresholdDenoiser(depth=3, width=8, max_epochs=5, random_state=0),
 }
 classifiers = {
     "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
