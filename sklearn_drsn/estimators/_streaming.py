@@ -11,7 +11,8 @@ import numpy as np
 __all__ = ["Stream", "in_parts", "is_streamed", "read_ahead", "regroup"]
 
 # Bytes of contiguous rows that are read at once, and of blocks that are shuffled together.
-_BLOCK, _POOL = 2**21, 2**26
+_BLOCK, _POOL = 2**21, 2**24
+_LARGEST_CHUNK = 2**26  # that is read as a whole
 _N_AHEAD = 2  # blocks that wait for their use
 
 
@@ -162,7 +163,7 @@ def _rows_of_blocks(array, n_bytes):
     chunks = getattr(array, "chunks", None)
     if isinstance(chunks, tuple) and chunks:
         n_chunk = int(np.max(chunks[0]))  # dask gives the size of each, others of all
-        if 0 < n_chunk * n_bytes <= _POOL:
+        if 0 < n_chunk * n_bytes <= _LARGEST_CHUNK:
             return math.ceil(n_rows / n_chunk) * n_chunk
     return n_rows
 

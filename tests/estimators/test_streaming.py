@@ -309,7 +309,7 @@ def test_blocks_are_whole_chunks(monkeypatch):
     assert rows(None) == rows(((3,) * 33 + (1,), (1,))) - 2 == 10
     assert rows((4, 1)) == 12
     assert rows((25, 1)) == 25
-    monkeypatch.setattr(_streaming, "_POOL", 20 * 8)
+    monkeypatch.setattr(_streaming, "_LARGEST_CHUNK", 20 * 8)
     assert rows((25, 1)) == 10  # it would not fit a pool
 
 
