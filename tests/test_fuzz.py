@@ -171,7 +171,9 @@ TRAINING = {
 NETWORK = {
     "depth": st.integers(1, 4),
     "width": st.integers(1, 6),
-    "threshold_mode": one_of(["channel_wise", "channel_shared", "squeeze_excitation", None]),
+    "threshold_mode": one_of(
+        ["channel_wise", "channel_shared", "proportional", "squeeze_excitation", None]
+    ),
     "kernel_size": one_of([1, 3, 7]),
 }
 
@@ -204,8 +206,8 @@ def supervised(draw):
                 "stem_stride": one_of([None, 1, 3]),
                 "dropout": one_of([0.0, 0.5, 0.99]),
                 "augment": one_of(
-                    [None, "noise", ("noise",), ()]
-                    + ([] if table else ["shift", ("sign_flip", "shift")])
+                    [None, "auto", "noise", ("noise",), ()]
+                    + ([] if table else ["nudge", "shift", ("sign_flip", "shift")])
                 ),
                 "normalize": one_of(["channel", None] if table else ["channel", "sample", None]),
             }
@@ -424,7 +426,7 @@ SUPERVISED = [
             "depth": [0, -1, 1.5, None],
             "width": [0, None],
             "threshold_mode": ["x", 3],
-            "kernel_size": [0, -3, None],
+            "kernel_size": [0, -3, 2.5],
             "dropout": [1.0, -0.1, np.nan],
             "input_shape": [(0, -1), (7, 7, 7), (1, -1, -1), "x", (2.5, 1)],
             "normalize": ["x", True],
