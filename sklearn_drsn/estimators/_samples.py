@@ -31,7 +31,7 @@ __all__ = [
 # Values scaled at once for prediction; block by block takes longer than the forward pass may.
 _CHUNK = 2**17
 # Batches of a stream that wait for their use, and bytes of them, from the second one on.
-_N_AHEAD, _AHEAD = 64, 2**25
+_N_AHEAD, _AHEAD = 64, 2**22
 # Values of X whose results are written at once.
 _PART = 2**21
 
