@@ -632,9 +632,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         def denoise(block):
             scaled, base, std = self._scale(block)
             varied = np.flatnonzero(np.ptp(block, axes).any(axis=1))
-            step = 1 if sum(map(len, levels)) < _N_LEVELS else _LEVEL_STEP
             if varied.size:
-                levels.append(relative_noise(scaled[varied[::step]]))
+                step = 1 if len(levels) < _N_LEVELS else _LEVEL_STEP
+                levels.extend(relative_noise(scaled[varied[::step]]))
             if hidden:
                 output = self._run_hidden(scaled)
             else:
@@ -643,7 +643,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
         denoised = self._map_tiles(denoise, X)
         if levels:
-            self._warn_if_out_of_range(np.concatenate(levels))
+            self._warn_if_out_of_range(np.array(levels))
         return denoised
 
     def _map_tiles(self, function, X):
