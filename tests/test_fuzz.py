@@ -207,7 +207,11 @@ def supervised(draw):
                 "dropout": one_of([0.0, 0.5, 0.99]),
                 "augment": one_of(
                     [None, "auto", "noise", ("noise",), ()]
-                    + ([] if table else ["nudge", "shift", ("sign_flip", "shift")])
+                    + (
+                        []
+                        if table
+                        else ["auto", "mild_noise", "nudge", "shift", ("sign_flip", "shift")]
+                    )
                 ),
                 "normalize": one_of(["channel", None] if table else ["channel", "sample", None]),
             }

@@ -1,11 +1,21 @@
 """Random changes of a scaled training batch that leave its labels true."""
 
+from functools import partial
+
+import numpy as np
 import torch
 
-__all__ = ["AUGMENTATIONS", "apply_augmentation", "check_augmentation", "choose_augmentation"]
+__all__ = [
+    "AUGMENTATIONS",
+    "apply_augmentation",
+    "check_augmentation",
+    "choose_augmentation",
+    "explained_share",
+]
 
-# Signal-to-noise ratios, in dB, of the noise that augment="noise" adds to series and images.
+# Signal-to-noise ratios, in dB, of the noise that is added to series and images.
 NOISE_SNR_DB = (-15.0, 15.0)
+MILD_NOISE_SNR_DB = (-5.0, 20.0)
 # The largest standard deviation, in column standard deviations, that it adds to tables.
 NOISE_SIGMA = 0.3
 
@@ -42,26 +52,61 @@ def sign_flip(batch, generator):
     return batch * sign
 
 
-def noise(batch, generator):
+def noise(batch, generator, snr_db=NOISE_SNR_DB):
     """Add white Gaussian noise of a level drawn for every sample."""
     shape = (len(batch),) + (1,) * (batch.ndim - 1)
     draw = torch.rand(shape, generator=generator, device=batch.device)
     if batch.ndim == 2:
         level = NOISE_SIGMA * draw
     else:
-        low, high = NOISE_SNR_DB
+        low, high = snr_db
         power = batch.square().mean(tuple(range(1, batch.ndim)), keepdim=True)
         level = (power * 10 ** (-(low + (high - low) * draw) / 10)).sqrt()
     white = torch.randn(batch.shape, generator=generator, device=batch.device)
     return batch + level * white
 
 
-AUGMENTATIONS = {"shift": shift, "nudge": nudge, "sign_flip": sign_flip, "noise": noise}
+AUGMENTATIONS = {
+    "shift": shift,
+    "nudge": nudge,
+    "sign_flip": sign_flip,
+    "noise": noise,
+    "mild_noise": partial(noise, snr_db=MILD_NOISE_SNR_DB),
+}
 
 
-def choose_augmentation(augment, *, table):
+def choose_augmentation(augment, *, table, aligned=False):
     """What "auto" stands for, or ``augment`` itself."""
-    return augment if augment != "auto" else None if table else "nudge"
+    if augment != "auto":
+        return augment
+    return None if table else "mild_noise" if aligned else "nudge"
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of values that the network cannot take either
+def explained_share(samples, targets):
+    """Share of the variance of values at their places that targets explain, less that by chance.
+
+    Next to nothing where a pattern may lie anywhere. Offsets of whole channels are left out.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n, n_channels, ...)
+    targets : ndarray of shape (n, n_targets)
+        Values, or an indicator of every class.
+    """
+    x = np.array(samples, dtype=np.float64, order="C")
+    x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
+    x = x.reshape(len(x), -1)
+    x -= x.mean(0)
+    total = np.vdot(x, x)
+    directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
+    directions = directions[:, lengths > 1e-9 * lengths.max()]
+    n_free = len(x) - 1 - directions.shape[1]
+    if n_free <= 0 or total == 0:
+        return 0.0
+    explained = np.square(directions.T @ x).sum()
+    by_chance = (total - explained) / n_free * directions.shape[1]
+    return (explained - by_chance) / total
 
 
 def _changes(augment):

@@ -1,5 +1,6 @@
 """What the classifier and the regressor share: checks, weights, splits, fitting, prediction."""
 
+import math
 from contextlib import closing
 from dataclasses import replace
 from numbers import Integral, Real
@@ -19,6 +20,7 @@ from sklearn_drsn.estimators._augmentation import (
     AUGMENTATIONS,
     check_augmentation,
     choose_augmentation,
+    explained_share,
 )
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._samples import (
@@ -39,6 +41,11 @@ from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
 
 __all__ = ["BaseDRSN"]
+
+# Whether patterns are aligned is judged by at most so many rows, in pieces, and values,
+_MOST_ROWS, _N_PIECES, _MOST_VALUES = 2048, 16, 2**20
+# and by the share that is explained, of which few rows make much by chance.
+_LEAST_SHARE, _SHARE_BY_CHANCE = 0.02, 2.0
 
 
 class BaseDRSN(BaseNetworkEstimator):
@@ -126,6 +133,7 @@ class BaseDRSN(BaseNetworkEstimator):
                 validation = X, y, weight, held_out
             if not goes_on:
                 self._learn_scaling(X, y, weight, rows)
+                self._learn_alignment(X, y, rows)
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
@@ -144,6 +152,7 @@ class BaseDRSN(BaseNetworkEstimator):
             weight, rows = self._weigh(y, weight, rows, mean_one=False)
             if first:
                 self._learn_scaling(X, y, weight, rows)
+                self._learn_alignment(X, y, rows)
             net = self._new_net(self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
@@ -241,6 +250,20 @@ class BaseDRSN(BaseNetworkEstimator):
         weight = None if weight is None else weight[rows]
         self._input_scaler = InputScaler(self.normalize).fit(X, weight, rows)
 
+    def _learn_alignment(self, X, y, rows):
+        """Whether patterns have places of their own, by what targets tell of the values there."""
+        n_rows = min(_MOST_ROWS, _MOST_VALUES // math.prod(X.shape[1:])) // _N_PIECES
+        self._aligned = False
+        if self.augment != "auto" or X.ndim == 2 or n_rows == 0:
+            return
+        pieces = np.array_split(np.sort(rows), _N_PIECES)  # a stream is read piece by piece
+        chosen = np.concatenate([piece[:n_rows] for piece in pieces])
+        targets = self._encode_targets(y[chosen])
+        if targets.ndim == 1:
+            targets = targets[:, None] == np.unique(targets)
+        share = explained_share(self._input_scaler.transform(X[chosen]), targets)
+        self._aligned = bool(share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen))
+
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
         if groups is not None:
@@ -302,8 +325,13 @@ class BaseDRSN(BaseNetworkEstimator):
 
     def _settings_asked_for(self, seed):
         settings = super()._settings_asked_for(seed)
-        augment = choose_augmentation(self.augment, table=len(self.input_shape_) == 1)
+        table = len(self.input_shape_) == 1
+        augment = choose_augmentation(self.augment, table=table, aligned=self._aligned)
         return replace(settings, augment=augment)
+
+    @property
+    def augment_(self):
+        return self._settings["augment"]
 
     def _make_net(self):
         return make_network(

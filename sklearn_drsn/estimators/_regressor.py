@@ -62,12 +62,14 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         "channel": every channel (column) to the zero mean and unit variance it has over the
         training set; "sample": every channel of every sample to its own, so that gain carries no
         information (not for tables); None: X as it is.
-    augment : {None, "auto", "shift", "nudge", "sign_flip", "noise"}, callable or tuple of them, \
-            default=None
+    augment : {None, "auto", "shift", "nudge", "sign_flip", "noise", "mild_noise"}, callable or \
+            tuple of them, default=None
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
-        at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB (tables: up to
-        0.3 column standard deviations), or ``f(batch, generator) -> batch`` on tensors. On tables
-        only "noise" or a callable. "auto" nudges series and images.
+        at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
+        20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
+        tensors. On tables only "noise" or a callable. "auto" adds mild noise to series and images
+        whose patterns are aligned, in the sense that targets explain more than 2 % of the variance
+        of the values at their places, and nudges others.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Loss of the scaled targets; "huber" turns linear at one standard deviation of the target.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
@@ -128,6 +130,8 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         Column names of X, if all are strings.
     input_shape_ : tuple of int
         Shape of one sample as the network sees it.
+    augment_ : None, str, callable or tuple
+        What was done to the training batches: `augment`, or what "auto" stood for.
     net_ : skorch net
         The trained net; ``net_.module_`` is the :class:`~sklearn_drsn.networks.DRSN`.
     device_ : str

@@ -56,7 +56,13 @@ _NET = {
     "n_iter_": int,
     "best_epoch_": int,
 }
-_ROWS = {**_COMMON, **_NET, "input_shape_": tuple, "_input_scaler": InputScaler}
+_ROWS = {
+    **_COMMON,
+    **_NET,
+    "input_shape_": tuple,
+    "_input_scaler": InputScaler,
+    "_aligned": bool,
+}
 _IMAGES = {**_NET, "_n_channels": int}
 _ATTRIBUTES = {
     DRSNClassifier: {**_ROWS, "classes_": np.ndarray},
@@ -129,8 +135,9 @@ def _check_names(cls, state):
     _expect(not missing, f"a fitted {cls.__name__} that lacks nothing", sorted(missing))
     for name in fitted:
         value = state[name]
-        right = isinstance(value, attributes[name]) and not isinstance(value, bool)
-        _expect(right, f"{name} to be {attributes[name]}", value)
+        kind = attributes[name]
+        right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        _expect(right, f"{name} to be {kind}", value)
     return {name: state[name] for name in names}
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_drsn import DRSNClassifier, DRSNRegressor
 from sklearn_drsn.estimators._augmentation import (
     AUGMENTATIONS,
+    MILD_NOISE_SNR_DB,
     NOISE_SIGMA,
     NOISE_SNR_DB,
     apply_augmentation,
     check_augmentation,
+    explained_share,
 )
 
 SHAPES = [(200, 3, 11), (200, 2, 5, 7)]
@@ -66,6 +69,77 @@ def test_auto_nudges_series_and_images(kind, estimator, request):
     np.testing.assert_array_equal(*outputs)
 
 
+def with_places(kind, target, places):
+    """Waves in noise, whose form follows the target, that begin anywhere or at their places."""
+    shape, n_samples = {"series": (2, 40), "images": (1, 10, 12)}[kind], 120
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=n_samples) if target == "class" else rng.normal(size=n_samples)
+    position = np.linspace(0, 2 * np.pi, np.prod(shape[1:]), endpoint=False).reshape(shape[1:])
+    column = (n_samples, *(1,) * len(shape))
+    begin = rng.uniform(0, 2 * np.pi, column) if places == "any" else 0.0
+    height = y.reshape(column) - 1.0
+    return height * np.sin(position + begin) + rng.normal(size=(n_samples, *shape)), y
+
+
+@pytest.mark.parametrize("kind", ["series", "images"])
+@pytest.mark.parametrize("target", ["class", "value"])
+@pytest.mark.parametrize(("places", "expected"), [("own", "mild_noise"), ("any", "nudge")])
+def test_auto_looks_at_whether_patterns_have_their_places(kind, target, places, expected, tiny):
+    X, y = with_places(kind, target, places)
+    kind = DRSNClassifier if target == "class" else DRSNRegressor
+    fits = [kind(**tiny, augment=augment).fit(X, y) for augment in ("auto", expected)]
+    assert [fitted.augment_ for fitted in fits] == [expected, expected]
+    np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+def test_auto_stays_what_it_was_when_training_goes_on(tiny):
+    (aligned, y), (others, _) = (with_places("series", "class", at) for at in ("own", "any"))
+    classifier = DRSNClassifier(**tiny, warm_start=True).fit(aligned, y)
+    assert classifier.fit(others, y).augment_ == "mild_noise"
+    assert classifier.partial_fit(others, y).augment_ == "mild_noise"
+
+
+def test_auto_sees_the_same_in_a_stream(tiny, tmp_path):
+    X, y = with_places("series", "class", "own")
+    np.save(tmp_path / "X.npy", X)
+    stored = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert DRSNClassifier(**tiny).fit(stored, y).augment_ == "mild_noise"
+
+
+def test_explained_share_is_that_of_the_variance():
+    rng = np.random.default_rng(0)
+    classes, values = np.arange(3000) % 3, rng.normal(size=(3000, 2))
+    noise = rng.normal(size=(3000, 1, 20))
+    wave = np.sqrt(2) * np.sin(np.arange(20) * np.pi / 5)  # of zero mean and unit variance
+    height = np.array([-1.0, 0.0, 1.0]) * np.sqrt(1.5)  # likewise
+    x = height[classes].reshape(-1, 1, 1) * wave + noise
+    indicators = np.eye(3)[classes]
+    assert explained_share(x, indicators) == pytest.approx(0.5, abs=0.03)
+    assert explained_share(x + 50 * classes.reshape(-1, 1, 1), indicators) == pytest.approx(
+        0.5, abs=0.03
+    )
+    assert explained_share(values[:, :1, None] * wave + noise, values) == pytest.approx(
+        0.5, abs=0.03
+    )
+    assert explained_share(noise, indicators) == pytest.approx(0.0, abs=0.002)
+    few = [explained_share(noise[k : k + 9], indicators[k : k + 9]) for k in range(0, 2700, 9)]
+    assert np.mean(few) == pytest.approx(0.0, abs=0.01)  # nothing by chance
+
+
+@pytest.mark.parametrize(
+    ("x", "targets"),
+    [
+        (np.ones((9, 1, 5)), np.eye(3)[np.arange(9) % 3]),
+        (np.arange(45.0).reshape(9, 1, 5), np.ones((9, 1))),
+        (np.arange(15.0).reshape(3, 1, 5), np.eye(3)),
+        (np.full((9, 1, 5), 1e300), np.eye(3)[np.arange(9) % 3]),
+    ],
+    ids=["constant samples", "constant target", "a class each", "huge"],
+)
+def test_nothing_is_explained_where_nothing_can_be(x, targets):
+    assert not explained_share(x, targets) > 0
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, (200, 4)], ids=str)
 def test_sign_flip_turns_about_half_of_the_samples(shape):
     batch = make_batch(shape)
@@ -77,12 +151,15 @@ def test_sign_flip_turns_about_half_of_the_samples(shape):
 
 @pytest.mark.parametrize("shape", [(500, 2, 400), (500, 1, 20, 20)], ids=str)
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
-def test_noise_of_series_and_images_has_the_documented_range_of_snr(shape, scale):
+@pytest.mark.parametrize(
+    ("name", "snr_range"), [("noise", NOISE_SNR_DB), ("mild_noise", MILD_NOISE_SNR_DB)]
+)
+def test_noise_of_series_and_images_has_the_documented_range_of_snr(shape, scale, name, snr_range):
     batch = scale * make_batch(shape)
-    added = apply_augmentation("noise", batch, make_generator()) - batch
+    added = apply_augmentation(name, batch, make_generator()) - batch
     axes = tuple(range(1, batch.ndim))
     snr_db = 10 * torch.log10(batch.square().mean(axes) / added.square().mean(axes))
-    low, high = NOISE_SNR_DB
+    low, high = snr_range
     assert low - 1 < snr_db.min() < low + 1
     assert high - 1 < snr_db.max() < high + 1
     assert snr_db.mean().item() == pytest.approx((low + high) / 2, abs=1)

@@ -18,7 +18,7 @@ import torch
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
-from sklearn_drsn.estimators import _checkpoints, _samples, _scaling, _streaming
+from sklearn_drsn.estimators import _checkpoints, _drsn, _samples, _scaling, _streaming
 from sklearn_drsn.estimators._samples import StreamedSet
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed, read_ahead, regroup
@@ -256,11 +256,19 @@ def test_what_was_uploaded_comes_in_the_same_batches(small_blocks, series):
 def test_an_epoch_reads_every_block_once(small_blocks, classifier, series):
     X, y = series
     bare = Bare(X)
-    classifier(max_epochs=2, batch_size=5).fit(bare, y)
+    classifier(max_epochs=2, batch_size=5, augment=None).fit(bare, y)
     blocks = [(start, start + 4) for start in range(0, 48, 4)]
     scaling, first, second = np.split(np.array(bare.reads), [12, 24])
     assert list(map(tuple, scaling)) == blocks  # in one pass
     assert sorted(map(tuple, first)) == sorted(map(tuple, second)) == blocks
+
+
+def test_to_choose_an_augmentation_every_block_is_read_once_more(small_blocks, classifier, series):
+    X, y = series
+    bare = Bare(X)
+    classifier(max_epochs=1, batch_size=5).fit(bare, y)
+    blocks = [(start, start + 4) for start in range(0, 48, 4)]
+    assert [tuple(read) for read in bare.reads[12:-12]] == blocks
 
 
 def test_samples_without_weight_are_not_read(small_blocks, classifier, series):
@@ -711,6 +719,7 @@ def test_memory_does_not_grow_with_the_file(monkeypatch, classifier, tmp_path):
     monkeypatch.setattr(_streaming, "_POOL", 2**22)
     monkeypatch.setattr(_samples, "_AHEAD", 2**20)
     monkeypatch.setattr(_scaling, "_CHUNK", 2**18)
+    monkeypatch.setattr(_drsn, "_MOST_VALUES", 2**18)
     X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float16, (2**11, 1, 2**13))
     y = np.arange(2**11) % 2
     model = classifier(max_epochs=1, batch_size=32, stem_stride=32)
