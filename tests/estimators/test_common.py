@@ -119,7 +119,7 @@ def test_only_depth_and_width_are_positional(cls):
 @pytest.mark.parametrize("cls", ESTIMATORS)
 def test_docstring_names_every_fitted_attribute(cls, tiny):
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
-    fitted = {name for name in vars(cls(**tiny).fit(X, y)) if name.endswith("_")}
+    fitted = {name for name in dir(cls(**tiny).fit(X, y)) if re.fullmatch(r"[a-z]\w*[^_]_", name)}
     attributes = inspect.cleandoc(cls.__doc__).split("Attributes\n----------\n")[1]
     documented = set(re.findall(r"^(\w+_) : ", attributes.split("\nSee Also")[0], re.MULTILINE))
     assert documented == fitted | {"feature_names_in_"}
