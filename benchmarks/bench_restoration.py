@@ -276,10 +276,7 @@ def deblurring(arguments):
     for label, (cls, n_scales) in variants.items():
         found, likeness, seconds = [], [], []
         for seed in range(arguments.seeds):
-            restorer = cls(
-                n_scales, 1, 32, blur_length=(5, 11), lr=0.002, batch_size=8, max_epochs=12,
-                random_state=seed,
-            )  # fmt: skip
+            restorer = small_deblurrer(cls, n_scales, max_epochs=12, random_state=seed)
             seconds.append(trained(restorer, train, arguments))
             restored = restorer.predict(blurred)
             found.append(decibels(restored, clean))
@@ -287,7 +284,15 @@ def deblurring(arguments):
         note = f"+- {np.std(found):.2f}, SSIM {np.mean(likeness):.3f}, {np.mean(seconds):.0f} s CPU"
         row(label, np.mean(found), note)
         result[label] = {"psnr": found, "ssim": likeness, "seconds": seconds}
+    restorer = small_deblurrer(MACRDeblurrer, 3, max_epochs=8, random_state=SEED)
+    seconds = trained(restorer, pictures("train400", arguments), arguments)
+    label = f"3 scales, ACRB, all 400 images, {seconds:.0f} s CPU"
+    result[label] = show_pair(label, restorer.predict(blurred), clean)
     return result
+
+
+def small_deblurrer(cls, n_scales, **options):
+    return cls(n_scales, 1, 32, blur_length=(5, 11), lr=0.002, batch_size=8, **options)
 
 
 def show_pair(label, restored, clean):
