@@ -406,7 +406,7 @@ LEARNED = [
         "optimizer": ["x", None, 3],
         "lr": [0, -1.0, np.nan, "0.1", None],
         "lr_schedule": ["x", None],
-        "weight_decay": [-1e-9, np.nan, None],
+        "weight_decay": [-1e-9, np.nan, "0"],
         "max_epochs": [0, -1, 1.5, None, "2"],
         "batch_size": [1, 0, 2.5, None],
         "early_stopping": [None, "yes", 2],

@@ -46,6 +46,8 @@ __all__ = ["BaseDRSN"]
 _MOST_ROWS, _N_PIECES, _MOST_VALUES = 2048, 16, 2**20
 # and by the share that is explained, of which few rows make much by chance.
 _LEAST_SHARE, _SHARE_BY_CHANCE = 0.02, 2.0
+# Weight decay of tables, times the steps of a fit.
+_DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 2.0
 
 
 class BaseDRSN(BaseNetworkEstimator):
@@ -67,6 +69,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     }
 
     # Where results go is no metadata.
@@ -134,6 +137,7 @@ class BaseDRSN(BaseNetworkEstimator):
             if not goes_on:
                 self._learn_scaling(X, y, weight, rows)
                 self._learn_alignment(X, y, rows)
+            self._learn_weight_decay(X, self.max_epochs * len(rows))
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
@@ -153,6 +157,7 @@ class BaseDRSN(BaseNetworkEstimator):
             if first:
                 self._learn_scaling(X, y, weight, rows)
                 self._learn_alignment(X, y, rows)
+                self._learn_weight_decay(X)
             net = self._new_net(self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
@@ -264,6 +269,16 @@ class BaseDRSN(BaseNetworkEstimator):
         share = explained_share(self._input_scaler.transform(X[chosen]), targets)
         self._aligned = bool(share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen))
 
+    def _learn_weight_decay(self, X, n_samples_seen=None):
+        """What None stands for: over a fit on a table as much in all, whatever its steps.
+
+        As weights under AdamW are an average over recent steps (Wang and Aitchison, ICML 2025).
+        """
+        self._weight_decay = 0.01
+        if X.ndim == 2 and self.optimizer == "adamw" and n_samples_seen:
+            n_steps = n_samples_seen / self.batch_size
+            self._weight_decay = min(_LARGEST_DECAY, _DECAY_OF_STEPS / n_steps)
+
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
         if groups is not None:
@@ -327,7 +342,8 @@ class BaseDRSN(BaseNetworkEstimator):
         settings = super()._settings_asked_for(seed)
         table = len(self.input_shape_) == 1
         augment = choose_augmentation(self.augment, table=table, aligned=self._aligned)
-        return replace(settings, augment=augment)
+        weight_decay = self._weight_decay if self.weight_decay is None else self.weight_decay
+        return replace(settings, augment=augment, weight_decay=weight_decay)
 
     @property
     def augment_(self):

@@ -62,6 +62,7 @@ _ROWS = {
     "input_shape_": tuple,
     "_input_scaler": InputScaler,
     "_aligned": bool,
+    "_weight_decay": float,
 }
 _IMAGES = {**_NET, "_n_channels": int}
 _ATTRIBUTES = {

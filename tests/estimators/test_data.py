@@ -277,7 +277,7 @@ BAD_PARAMETERS = {
     "optimizer": ["lbfgs", 3, None],
     "lr": [0, -0.1, "0.1", None],
     "lr_schedule": ["cosine", None, 1],
-    "weight_decay": [-1e-3, "0", None],
+    "weight_decay": [-1e-3, "0", np.nan],
     "max_epochs": [0, -1, 2.0, "3", None],
     "batch_size": [1, 0, -8, 16.0, "auto", None],
     "early_stopping": ["yes", 2, None],

@@ -258,6 +258,31 @@ def test_weight_decay_applies_to_matrices_only(estimator, samples):
         assert decay[id(parameter)] == (0.3 if matrix else 0.0), name
 
 
+def decay_of(fitted):
+    decay, none = (group["weight_decay"] for group in fitted.net_.optimizer_.param_groups)
+    assert none == 0.0
+    return decay
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimizer"),
+    [("table", "adam"), ("table", torch.optim.AdamW), ("series", "adamw"), ("images", "adamw")],
+)
+def test_weight_decay_by_default(estimator, request, kind, optimizer):
+    assert decay_of(estimator(optimizer=optimizer).fit(*request.getfixturevalue(kind))) == 0.01
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_weight_decay_of_tables_follows_the_steps(estimator, classifier, table):
+    X, y = table  # 48 rows
+    assert decay_of(estimator(max_epochs=80, batch_size=8).fit(X, y)) == 240 / 480
+    assert decay_of(estimator(max_epochs=2, batch_size=8).fit(X, y)) == 2.0
+    warm = estimator(max_epochs=50, batch_size=8, warm_start=True).fit(X, y)
+    assert decay_of(warm) == 240 / 300
+    assert decay_of(warm.set_params(max_epochs=80).fit(X, y)) == 240 / 480
+    assert decay_of(classifier().partial_fit(X, y, classes=[0, 1, 2])) == 0.01
+
+
 def test_weight_decay_shrinks_the_weights(estimator, series):
     norms = []
     for weight_decay in (0.0, 1.0):
