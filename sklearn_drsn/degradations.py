@@ -217,15 +217,19 @@ def upsample_bicubic(image: ArrayLike, scale: int) -> Array:
     return large[..., 2 * scale : -2 * scale, 2 * scale : -2 * scale]
 
 
-def jpeg(image: ArrayLike, quality: int) -> Array:
+def jpeg(image: ArrayLike, quality: int, *, channel_axis: int | None = None) -> Array:
     """Compress images as JPEG files and read them back.
 
     Parameters
     ----------
     image : array-like of shape (..., height, width)
-        Values in [0, 1]; rounded to 8 bits. Every plane is a grey image of its own.
+        Values in [0, 1]; rounded to 8 bits. Every plane is a grey image of its own, unless there is
+        a `channel_axis`.
     quality : int
         From 1 to 100, on the scale of the Independent JPEG Group.
+    channel_axis : int, default=None
+        Axis of red, green and blue, which become one colour file, its colour differences at half
+        the resolution; heights and widths are the last two other axes.
 
     Returns
     -------
@@ -237,8 +241,8 @@ def jpeg(image: ArrayLike, quality: int) -> Array:
     ImportError
         If Pillow is missing.
     ValueError
-        If `image` has values outside [0, 1] or fewer than two dimensions, or `quality` is out of
-        range.
+        If `image` has values outside [0, 1], fewer than two dimensions or other than three colours,
+        or `quality` is out of range.
 
     Examples
     --------
@@ -250,9 +254,15 @@ def jpeg(image: ArrayLike, quality: int) -> Array:
     image = _check_image(image)
     if not isinstance(quality, Integral) or not 1 <= quality <= 100:
         raise ValueError(f"expected quality to be a whole number from 1 to 100, got {quality!r}")
-    planes = np.rint(image * 255).astype(np.uint8).reshape(-1, *image.shape[-2:])
-    decoded = np.stack([_recompress(plane, int(quality)) for plane in planes])
-    return (decoded / 255).astype(image.dtype).reshape(image.shape)
+    pixels, n_axes = np.rint(image * 255).astype(np.uint8), 2
+    if channel_axis is not None:
+        pixels, n_axes = np.moveaxis(pixels, channel_axis, -1), 3
+        if pixels.shape[-1] != 3:
+            raise ValueError(f"expected 3 channels along axis {channel_axis}, got {image.shape}")
+    pictures = pixels.reshape(-1, *pixels.shape[-n_axes:])
+    decoded = np.stack([_recompress(picture, int(quality)) for picture in pictures])
+    decoded = (decoded / 255).astype(image.dtype).reshape(pixels.shape)
+    return decoded if channel_axis is None else np.moveaxis(decoded, -1, channel_axis)
 
 
 def truncate_kspace(image: ArrayLike, scale: int) -> Array:

@@ -1,8 +1,10 @@
 import builtins
 import re
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from sklearn_drsn.degradations import (
@@ -225,6 +227,26 @@ class TestJPEG:
         assert errors == sorted(errors, reverse=True)
         assert errors[0] > 10 * errors[-1]
         assert errors[-1] < 1e-5
+
+    @pytest.mark.parametrize("channel_axis", [0, 1, -1])
+    def test_colour_is_that_of_a_file(self, channel_axis):
+        image = make_images(40, 48, 3)
+        file = BytesIO()
+        pixels = np.rint(image * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(file, "JPEG", quality=30)
+        expected = np.asarray(Image.open(file)) / 255
+        decoded = jpeg(np.moveaxis(image, -1, channel_axis), 30, channel_axis=channel_axis)
+        np.testing.assert_array_equal(np.moveaxis(decoded, channel_axis, -1), expected)
+        planes = jpeg(np.moveaxis(image, -1, 0), 30)
+        assert not np.allclose(np.moveaxis(planes, 0, -1), expected, atol=0.02)
+
+    def test_a_stack_of_colour_images(self):
+        images = make_images(2, 3, 16, 24)
+        decoded = jpeg(images, 50, channel_axis=1)
+        for image, one in zip(images, decoded, strict=True):
+            np.testing.assert_array_equal(jpeg(image, 50, channel_axis=0), one)
+        with pytest.raises(ValueError, match="expected 3 channels along axis 0, got"):
+            jpeg(images, 50, channel_axis=0)
 
     @pytest.mark.parametrize("quality", [0, 101, 7.5, None])
     def test_refuses(self, quality):

@@ -82,31 +82,39 @@ def choose_augmentation(augment, *, table, aligned=False):
     return None if table else "mild_noise" if aligned else "nudge"
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of values that the network cannot take either
-def explained_share(samples, targets):
+def explained_share(x, targets):
     """Share of the variance of values at their places that targets explain, less that by chance.
 
-    Next to nothing where a pattern may lie anywhere. Offsets of whole channels are left out.
+    Next to nothing where a pattern may lie anywhere.
 
     Parameters
     ----------
-    samples : ndarray of shape (n, n_channels, ...)
-    targets : ndarray of shape (n, n_targets)
-        Values, or an indicator of every class.
+    x : ndarray of shape (n, n_values)
+    targets : ndarray of shape (n,) or (n, n_targets)
+        Numbers of classes, or values.
     """
-    x = np.array(samples, dtype=np.float64, order="C")
-    x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
-    x = x.reshape(len(x), -1)
-    x -= x.mean(0)
-    total = np.vdot(x, x)
-    directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
-    directions = directions[:, lengths > 1e-9 * lengths.max()]
-    n_free = len(x) - 1 - directions.shape[1]
+    x = x - x.mean(0)
+    explained, n_explaining = (_of_classes if targets.ndim == 1 else _of_values)(x, targets)
+    total, n_free = np.vdot(x, x), len(x) - 1 - n_explaining
     if n_free <= 0 or total == 0:
         return 0.0
-    explained = np.square(directions.T @ x).sum()
-    by_chance = (total - explained) / n_free * directions.shape[1]
-    return (explained - by_chance) / total
+    by_chance = (total - explained) / n_free * n_explaining
+    return float((explained - by_chance) / total)
+
+
+def _of_classes(x, targets):
+    _, codes, sizes = np.unique(targets, return_inverse=True, return_counts=True)
+    if len(sizes) >= len(x) - 1:
+        return 0.0, len(x)
+    sums = np.zeros((len(sizes), x.shape[1]))
+    np.add.at(sums, codes, x)
+    return np.sum(np.square(sums) / sizes[:, None]), len(sizes) - 1
+
+
+def _of_values(x, targets):
+    directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
+    directions = directions[:, lengths > 1e-9 * lengths.max()]
+    return np.square(directions.T @ x).sum(), directions.shape[1]
 
 
 def _changes(augment):

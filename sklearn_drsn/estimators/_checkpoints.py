@@ -127,7 +127,8 @@ class Checkpoint:
     def remove(self):
         """Leave no file of this fit behind, nor of a write that was killed."""
         for path in self.folder.glob(f"*{self.name}*"):
-            path.unlink(missing_ok=True)
+            if path.suffix != ".lock":
+                _discard(path)
 
 
 @contextmanager
@@ -175,8 +176,16 @@ def _lock(folder, name):
     finally:
         if fcntl is None:  # Windows removes no open file
             file.close()
-        path.unlink(missing_ok=True)
+        _discard(path)
         file.close()
+
+
+def _discard(path):
+    """Remove a file; what cannot be removed is no reason to lose a fit."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        warnings.warn(f"{path} could not be removed: {error}", UserWarning, stacklevel=2)
 
 
 def _open_locked(path):

@@ -239,8 +239,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch at constant ``lr``.
 
-        The first call fixes the classes, the shape of a sample and the scaling. A single sample
-        trains the network with its batch norm left as it is.
+        The first call fixes the classes, the shape of a sample, the scaling and what
+        ``augment="auto"`` stands for. A single sample trains the network with its batch norm left
+        as it is.
 
         Parameters
         ----------

@@ -19,6 +19,7 @@ _ARRAY_TYPES = frozenset(
     for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 )
 _SCALERS = {cls.__name__: cls for cls in (InputScaler, PatchScaler, TargetScaler)}
+_MOST_CHARACTERS = 2**26  # of an array of text, each string as wide as the longest
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -111,7 +112,12 @@ def _decode_objects(content, arrays):
 def _decode_text(content, arrays):
     array = _decode_objects(content, arrays)
     # As wide as the longest string, whatever a file may say.
-    return array.astype(f"U{max(map(len, array.ravel()), default=1) or 1}")
+    width = max(map(len, array.ravel()), default=1) or 1
+    if array.size * width > _MOST_CHARACTERS:
+        raise ValueError(
+            f"expected text of at most {_MOST_CHARACTERS} characters, got {array.size} x {width}"
+        )
+    return array.astype(f"U{width}")
 
 
 _DECODERS = {

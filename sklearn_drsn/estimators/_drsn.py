@@ -42,12 +42,41 @@ from sklearn_drsn.networks import DRSN
 
 __all__ = ["BaseDRSN"]
 
-# Whether patterns are aligned is judged by at most so many rows, in pieces, and values,
-_MOST_ROWS, _N_PIECES, _MOST_VALUES = 2048, 16, 2**20
+# Whether patterns are aligned is judged by at most so many rows, of a stream in pieces, values of
+# each, and targets,
+_MOST_ROWS, _N_PIECES, _MOST_VALUES, _MOST_TARGETS = 1024, 64, 1024, 16
+_VALUES_READ = 2**18  # at a time
 # and by the share that is explained, of which few rows make much by chance.
 _LEAST_SHARE, _SHARE_BY_CHANCE = 0.02, 2.0
 # Weight decay of tables, times the steps of a fit.
 _DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 2.0
+
+
+def _spread_out(rows, targets, *, streamed):
+    """Ascending positions in ``rows`` of some that show the targets as they are distributed.
+
+    A stream is looked at in pieces of neighbouring rows.
+    """
+    n_rows = min(len(rows), _MOST_ROWS)
+    if streamed:
+        pieces = np.array_split(np.argsort(rows, kind="stable"), _N_PIECES)
+        return np.concatenate([piece[: -(-n_rows // _N_PIECES)] for piece in pieces])
+    by_target = np.argsort(targets.reshape(len(targets), -1)[:, 0], kind="stable")
+    return np.sort(by_target[np.arange(n_rows) * len(rows) // n_rows])
+
+
+def _thinned_out(samples):
+    """Some values of every sample, less its mean in each channel, in units of its deviation."""
+    sizes = np.array(samples.shape[2:])
+    steps = np.ones_like(sizes)
+    while samples.shape[1] * np.prod(-(-sizes // steps)) > _MOST_VALUES and (steps < sizes).any():
+        steps[np.argmax(sizes / steps)] *= 2
+    x = samples[(..., *(slice(None, None, step) for step in steps))].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
+        x = x.reshape(len(x), -1)
+        deviation = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+    return np.divide(x, deviation, out=x, where=deviation > 0)
 
 
 class BaseDRSN(BaseNetworkEstimator):
@@ -71,6 +100,9 @@ class BaseDRSN(BaseNetworkEstimator):
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     }
+
+    _aligned = None  # where nobody has looked
+    _weight_decay = 0.01
 
     # Where results go is no metadata.
     __metadata_request__predict = {"out": metadata_routing.UNUSED}
@@ -136,7 +168,8 @@ class BaseDRSN(BaseNetworkEstimator):
                 validation = X, y, weight, held_out
             if not goes_on:
                 self._learn_scaling(X, y, weight, rows)
-                self._learn_alignment(X, y, rows)
+                self._aligned = None
+            self._learn_alignment(X, y, rows)
             self._learn_weight_decay(X, self.max_epochs * len(rows))
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples = self._sample_set(X, y, weight, rows)
@@ -156,8 +189,9 @@ class BaseDRSN(BaseNetworkEstimator):
             weight, rows = self._weigh(y, weight, rows, mean_one=False)
             if first:
                 self._learn_scaling(X, y, weight, rows)
-                self._learn_alignment(X, y, rows)
+                self._aligned = None
                 self._learn_weight_decay(X)
+            self._learn_alignment(X, y, rows)
             net = self._new_net(self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
@@ -257,17 +291,19 @@ class BaseDRSN(BaseNetworkEstimator):
 
     def _learn_alignment(self, X, y, rows):
         """Whether patterns have places of their own, by what targets tell of the values there."""
-        n_rows = min(_MOST_ROWS, _MOST_VALUES // math.prod(X.shape[1:])) // _N_PIECES
-        self._aligned = False
-        if self.augment != "auto" or X.ndim == 2 or n_rows == 0:
+        if self.augment != "auto" or X.ndim == 2 or self._aligned is not None:
             return
-        pieces = np.array_split(np.sort(rows), _N_PIECES)  # a stream is read piece by piece
-        chosen = np.concatenate([piece[:n_rows] for piece in pieces])
-        targets = self._encode_targets(y[chosen])
-        if targets.ndim == 1:
-            targets = targets[:, None] == np.unique(targets)
-        share = explained_share(self._input_scaler.transform(X[chosen]), targets)
-        self._aligned = bool(share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen))
+        targets = self._encode_targets(y[rows])
+        if targets.ndim == 2:
+            targets = targets[:, :_MOST_TARGETS]
+        chosen = _spread_out(rows, targets, streamed=isinstance(X, Stream))
+        n_rows = max(1, _VALUES_READ // math.prod(X.shape[1:]))
+        with closing(in_parts(X, n_rows, rows[chosen])) as parts:
+            values = [_thinned_out(self._input_scaler.transform(part)) for part in parts]
+        values, targets, share = np.concatenate(values), targets[chosen], 0.0
+        if np.isfinite(values).all() and np.isfinite(targets).all():
+            share = explained_share(values, targets)
+        self._aligned = share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen)
 
     def _learn_weight_decay(self, X, n_samples_seen=None):
         """What None stands for: over a fit on a table as much in all, whatever its steps.

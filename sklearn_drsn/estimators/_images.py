@@ -69,6 +69,11 @@ class ImageLayout:
             )
         if self.channel_axis is None:
             image = image[None]
+        elif not -3 <= self.channel_axis < 3:
+            raise ValueError(
+                f"channel_axis is that of a single image and lies in [-3, 2], got "
+                f"{self.channel_axis}"
+            )
         else:
             image = np.moveaxis(image, self.channel_axis, 0)
         n_channels, *size = image.shape
@@ -86,6 +91,12 @@ class ImageLayout:
 
 def _warn_of_integers(images, name):
     types = [image.dtype for image in images if image.dtype.kind in "iu"]
+    others = [kind for kind in types if kind not in (np.uint8, np.uint16)]
+    if others:
+        raise ValueError(
+            f"images of {name} hold integers, {others[0]}, whose range is unknown; expected values "
+            "in [0, 1], or uint8 or uint16"
+        )
     if types:
         warnings.warn(
             f"images of {name} hold integers, {types[0]}; they are divided by "
@@ -101,7 +112,9 @@ def _in_bounds(image, number, name, bounds):
     if image.dtype.kind != "f":
         raise TypeError(f"expected images of numbers, got {image.dtype=} for image {number}")
     low, high = image.min(), image.max()
-    if not (bounds[0] <= low and high <= bounds[1]):  # NaN fails too
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"image {number} of {name} holds NaN or infinity")
+    if not (bounds[0] <= low and high <= bounds[1]):
         raise ValueError(
             f"expected values in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:.3g} to "
             f"{high:.3g} in image {number} of {name}; divide 8-bit images by 255"

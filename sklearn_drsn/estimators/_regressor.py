@@ -234,8 +234,9 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch at constant ``lr``.
 
-        The first call fixes the shape of a sample and the scaling of X and y. A single sample
-        trains the network with its batch norm left as it is.
+        The first call fixes the shape of a sample, the scaling of X and y and what
+        ``augment="auto"`` stands for. A single sample trains the network with its batch norm left
+        as it is.
 
         Parameters
         ----------

@@ -104,6 +104,7 @@ class BaseRestorer(BaseNetworkEstimator):
             If values lie out of range or the images have other channels than those of `fit`.
         """
         check_is_fitted(self)
+        self._check_parameters()
         layout = ImageLayout(self.channel_axis)
         images = layout.read(X, bounds=self._bounds_of_degraded, single=True)
         n_channels = len(self._planes(images[0]))
@@ -127,6 +128,11 @@ class BaseRestorer(BaseNetworkEstimator):
         Returns
         -------
         float
+
+        Notes
+        -----
+        Without `y` the degradation is that of the parameters: settings of the degradation itself,
+        such as a noise level or a scale, are to be compared on pairs, else the easiest one wins.
         """
         check_is_fitted(self)
         layout = ImageLayout(self.channel_axis)
@@ -255,13 +261,17 @@ class BaseRestorer(BaseNetworkEstimator):
         def run(block):
             return self.net_.run_block(block.astype(np.float32), module)
 
-        turns = self._turns if self.self_ensemble else self._turns[:1]
-        total = 0.0
-        for turn in turns:
+        def run_turned(turn):
             turned = np.ascontiguousarray(rotate(images, turn))
-            output = map_tiles(run, turned, tile, overlap=overlap, scale=self._scale)
-            total += rotate(output, turn, back=True)
-        total /= len(turns)
+            output = map_tiles(run, turned, tile, overlap=overlap, scale=scale)
+            return rotate(output, turn, back=True)
+
+        scale = self._architecture.get("scale", 1)
+        first, *others = self._turns if self.self_ensemble else self._turns[:1]
+        total = run_turned(first)
+        for turn in others:
+            total += run_turned(turn)
+        total /= 1 + len(others)
         return total
 
     def _module_for_prediction(self):

@@ -240,14 +240,14 @@ class DnCNNDenoiser(BaseRestorer):
         self = cls(len(layers), width, batch_norm=False, **parameters)
         self._check_parameters()
         self._n_channels = n_channels
-        net = self._new_net(0)
+        net = self._new_net(self._draw_seed())
         net.module_.load_state_dict(network.state_dict())
         vars(self).update(self._attributes_of(net))
         return self
 
     def _check_parameters(self):
         super()._check_parameters()
-        if not self.tasks or not set(self.tasks) <= set(_TASKS):
+        if not self.tasks or not all(task in _TASKS for task in self.tasks):
             raise ValueError(f"tasks takes some of {_TASKS}, got {self.tasks!r}")
         _check_range("sigma", self.sigma, 0, 1)
 
@@ -271,7 +271,8 @@ class DnCNNDenoiser(BaseRestorer):
             sigma = rng.uniform(*np.broadcast_to(self.sigma, 2))
             return image + sigma * rng.standard_normal(image.shape)
         if task == "jpeg":
-            return jpeg(image, int(rng.integers(5, 99, endpoint=True)))
+            colour = 0 if len(image) == 3 else None
+            return jpeg(image, int(rng.integers(5, 99, endpoint=True)), channel_axis=colour)
         scale = int(rng.integers(2, 4, endpoint=True))
         height, width = image.shape[1:]
         padded = np.pad(image, ((0, 0), (0, -height % scale), (0, -width % scale)), "symmetric")
@@ -389,6 +390,7 @@ class MACRDeblurrer(BaseRestorer):
         "n_blocks": [Interval(Integral, 1, None, closed="left")],
         "width": [Interval(Integral, 4, None, closed="left")],
         "blur_length": [Interval(Real, 1, None, closed="left"), tuple, list],
+        "patch_size": [Interval(Integral, 11, None, closed="left")],  # the window of SSIM
     }
     _network = MACR
     _criterion = StructuralLoss
@@ -469,8 +471,9 @@ class MACRDeblurrer(BaseRestorer):
 
 
 def _check_range(name, value, least, most):
-    ends = np.atleast_1d(value)
-    if len(ends) > 2 or not np.all((least <= ends) & (ends <= most)) or ends[0] > ends[-1]:
+    ends = value if isinstance(value, tuple | list | np.ndarray) else (value,)
+    numbers = all(isinstance(end, Real) and np.isfinite(end) for end in ends)
+    if not numbers or len(ends) not in (1, 2) or not least <= ends[0] <= ends[-1] <= most:
         raise ValueError(
             f"{name} must be a number or a rising pair of them in [{least}, {most}], got {value!r}"
         )
@@ -493,7 +496,7 @@ class _SuperResolver(BaseRestorer):
         if images.shape[1] == 1:
             return super()._restore(images)
         ycbcr = _to_ycbcr(images)
-        colour = upsample_bicubic(ycbcr[:, 1:], self.scale)
+        colour = upsample_bicubic(ycbcr[:, 1:], self._architecture["scale"])
         return _to_rgb(np.concatenate([super()._restore(ycbcr[:, :1]), colour], axis=1))
 
 
@@ -536,7 +539,8 @@ class MSRNSuperResolver(_SuperResolver):
         Channels of all features.
     attention : {None, "squeeze_excitation", "threshold"}, default=None
         What re-weights the features of each scale and the fused ones: nothing, as in the paper, a
-        gate for each channel, or soft thresholds.
+        gate for each channel, or soft thresholds. Either looks at a whole tile, so that results
+        depend on `tile_size`; one near `patch_size` is what was learnt with.
     global_skip : bool, default=True
         Learn what a bicubic enlargement lacks; the paper's network, False, learns the whole image
         and takes longer.
@@ -728,7 +732,9 @@ class CSSFNSuperResolver(_SuperResolver):
         Number of groups of channels.
     downsampling : {"bicubic", "kspace"}, default="bicubic"
         How `fit` without small images makes them: by antialiased bicubic interpolation or, as
-        a short acquisition does, from the central block of the Fourier plane.
+        a short acquisition does, from the central block of the Fourier plane. It tells how given
+        pairs were made, too: pixels of the latter lie off their middle, so that pairs must not be
+        reflected. Colour differences follow "bicubic".
     channel_axis : int or None, default=None
         Axis of the channels in a single image; None for grey images.
     patch_size : int, default=24

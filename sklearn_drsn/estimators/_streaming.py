@@ -117,7 +117,13 @@ class Stream:
         expected = (stop - start, *self._own_shape)
         try:
             self._check_file()
-            block = np.array(self.array[start:stop], dtype=self.dtype, order="C")
+            given = self.array[start:stop]
+            if np.ma.is_masked(given):
+                raise ValueError("values are masked")
+            block = np.asarray(given)
+            if not np.can_cast(block.dtype, self.array.dtype, "safe"):
+                raise TypeError(f"expected values of {self.array.dtype}, got {block.dtype}")
+            block = np.array(block, dtype=self.dtype, order="C")
             if block.shape != expected:
                 raise OSError(f"expected an array of shape {expected}, got {block.shape}")
         except MemoryError:

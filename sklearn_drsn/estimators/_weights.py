@@ -26,7 +26,11 @@ def read_dncnn_layers(path):
     if start.startswith(_OLD_MATLAB):
         raise ValueError(f"{path} is of an old MATLAB version; expected 7.3 (save it with '-v7.3')")
     try:
-        return _read_mat(path) if _HDF5 in start else _read_state_dict(path)
+        layers = _read_mat(path) if _HDF5 in start else _read_state_dict(path)
+        for number, arrays in enumerate(layers):
+            if not all(torch.as_tensor(array).isfinite().all() for array in arrays):
+                raise ValueError(f"layer {number} holds NaN or infinity")
+        return layers
     except (ImportError, MemoryError):
         raise
     except pickle.UnpicklingError as error:
@@ -46,20 +50,25 @@ def _read_mat(path):
         ) from error
     layers = []
     with h5py.File(path) as file:
-        for reference in file["net/layers"][()].ravel():
+        for reference in _read(file["net/layers"]).ravel():
             layer = file[reference]
-            if "".join(map(chr, layer["type"][()].ravel())) == "conv":
-                kernel, bias = (_read_array(file[item]) for item in layer["weights"][()].ravel())
+            kind = "".join(map(chr, _read(layer["type"]).ravel()))
+            if kind not in ("conv", "relu", "loss"):
+                raise ValueError(f"expected convolutions, ReLUs and a loss, got a layer {kind!r}")
+            if kind == "conv":
+                kernel, bias = (
+                    _read(file[item]).astype(np.float32) for item in _read(layer["weights"]).ravel()
+                )
                 if kernel.ndim == 3:  # an axis of length one is lost
                     kernel = np.expand_dims(kernel, 0 if bias.size == 1 else 1)
                 layers.append((kernel.swapaxes(2, 3), bias.ravel()))
     return layers
 
 
-def _read_array(dataset):
+def _read(dataset):
     if dataset.size > _LARGEST:
         raise ValueError(f"expected arrays of at most {_LARGEST} numbers, got {dataset.shape}")
-    return dataset[()].astype(np.float32)
+    return dataset[()]
 
 
 def _read_state_dict(path):
@@ -73,5 +82,10 @@ def _read_state_dict(path):
             raise KeyError(f"expected keys such as model.0.weight, got {key!r}")
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"expected tensors, got {type(value).__name__} for {key!r}")
+        if value.layout != torch.strided or value.device.type != "cpu" or value.numel() > _LARGEST:
+            raise ValueError(
+                f"expected dense tensors of at most {_LARGEST} numbers, got {key!r} of shape "
+                f"{tuple(value.shape)}, {value.layout}, on {value.device}"
+            )
         layers.setdefault(int(match[1]), {})[match[2]] = value
     return [(layers[number]["weight"], layers[number]["bias"]) for number in sorted(layers)]

@@ -61,7 +61,7 @@ _ROWS = {
     **_NET,
     "input_shape_": tuple,
     "_input_scaler": InputScaler,
-    "_aligned": bool,
+    "_aligned": bool | None,
     "_weight_decay": float,
 }
 _IMAGES = {**_NET, "_n_channels": int}
@@ -92,7 +92,14 @@ _ATTRIBUTES = {
         "selection_report_": list,
     },
 }
-_OPTIONAL = {"feature_names_in_", "_sklearn_output_config", "noise_level_", "selection_report_"}
+_OPTIONAL = {
+    "feature_names_in_",
+    "_sklearn_output_config",
+    "noise_level_",
+    "selection_report_",
+    "_aligned",
+    "_weight_decay",
+}
 _LARGEST_SAMPLE = 2**40  # values
 # What networks have as many of as tensors, or many more of; all other sizes are axes of tensors.
 _COUNTS = {"depth", "n_blocks", "n_groups", "n_scales"}
@@ -137,7 +144,7 @@ def _check_names(cls, state):
     for name in fitted:
         value = state[name]
         kind = attributes[name]
-        right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+        right = isinstance(value, kind) and (kind == bool | None or not isinstance(value, bool))
         _expect(right, f"{name} to be {kind}", value)
     return {name: state[name] for name in names}
 
@@ -243,6 +250,11 @@ def _check_samples(state):
     _expect(state["n_features_in_"] in sizes, f"one of {sizes} features", state["n_features_in_"])
 
 
+def _check_weight_decay(state):
+    decay = state["_weight_decay"]
+    _expect(0 <= decay < math.inf, "a weight decay", decay)
+
+
 def _check_input_scaler(state):
     scaler = vars(state["_input_scaler"])
     mode, statistics = scaler.get("mode"), {"mean_", "scale_"}
@@ -325,6 +337,7 @@ _PARTS = {
     "input_shape_": _check_samples,
     "_input_scaler": _check_input_scaler,
     "_target_scaler": _check_target_scaler,
+    "_weight_decay": _check_weight_decay,
     "_scale": _check_patch_scaler,
     "rule_": _check_rule,
 }

@@ -106,35 +106,76 @@ def test_auto_sees_the_same_in_a_stream(tiny, tmp_path):
     assert DRSNClassifier(**tiny).fit(stored, y).augment_ == "mild_noise"
 
 
+def test_auto_looks_when_it_is_first_asked_to(tiny):
+    X, y = with_places("series", "class", "own")
+    classifier = DRSNClassifier(**tiny, augment=None, warm_start=True).fit(X, y)
+    assert classifier.augment_ is None
+    assert classifier.set_params(augment="auto").fit(X, y).augment_ == "mild_noise"
+
+
+@pytest.mark.parametrize("target", ["class", "value"])
+def test_auto_does_not_depend_on_the_order_of_the_rows(target, tiny):
+    rng, n_samples = np.random.default_rng(0), 3000
+    y = np.zeros(n_samples)
+    y[-200:] = 1 if target == "class" else rng.uniform(1, 2, 200)
+    X = rng.normal(size=(n_samples, 1, 40)) + 4 * y[:, None, None] * np.sin(np.arange(40) / 3)
+    fresh = DRSNClassifier if target == "class" else DRSNRegressor
+    order = rng.permutation(n_samples)
+    for rows in (slice(None), order):
+        fitted = fresh(**{**tiny, "max_epochs": 1}, augment="auto").fit(X[rows], y[rows])
+        assert fitted.augment_ == "mild_noise"
+
+
+def test_auto_looks_at_large_samples_too(tiny):
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    rows = np.sin(np.linspace(0, 9, 90)).reshape(-1, 1)
+    X = rng.normal(size=(200, 3, 90, 100)) + (2 * y - 1).reshape(-1, 1, 1, 1) * rows
+    options = {**tiny, "max_epochs": 1, "stem_stride": 8}
+    assert DRSNClassifier(**options).fit(X, y).augment_ == "mild_noise"
+
+
+@pytest.mark.parametrize("spoilt", ["value", "target", "constant"])
+def test_one_sample_decides_nothing(spoilt, tiny):
+    X, y = with_places("series", "value", "own")
+    if spoilt == "value":
+        X[7, 0, 3] = 1e6
+    elif spoilt == "target":
+        y[7] = 1e12
+    else:
+        X[7] = 0.5
+    fitted = DRSNRegressor(**tiny, augment="auto").fit(X, y)
+    assert fitted.augment_ == ("nudge" if spoilt == "target" else "mild_noise")
+
+
 def test_explained_share_is_that_of_the_variance():
     rng = np.random.default_rng(0)
     classes, values = np.arange(3000) % 3, rng.normal(size=(3000, 2))
-    noise = rng.normal(size=(3000, 1, 20))
+    noise = rng.normal(size=(3000, 20))
     wave = np.sqrt(2) * np.sin(np.arange(20) * np.pi / 5)  # of zero mean and unit variance
     height = np.array([-1.0, 0.0, 1.0]) * np.sqrt(1.5)  # likewise
-    x = height[classes].reshape(-1, 1, 1) * wave + noise
-    indicators = np.eye(3)[classes]
-    assert explained_share(x, indicators) == pytest.approx(0.5, abs=0.03)
-    assert explained_share(x + 50 * classes.reshape(-1, 1, 1), indicators) == pytest.approx(
-        0.5, abs=0.03
-    )
-    assert explained_share(values[:, :1, None] * wave + noise, values) == pytest.approx(
-        0.5, abs=0.03
-    )
-    assert explained_share(noise, indicators) == pytest.approx(0.0, abs=0.002)
-    few = [explained_share(noise[k : k + 9], indicators[k : k + 9]) for k in range(0, 2700, 9)]
-    assert np.mean(few) == pytest.approx(0.0, abs=0.01)  # nothing by chance
+    for x, targets in (
+        (height[classes, None] * wave + noise, classes),
+        (height[classes, None] * wave + noise, np.eye(3)[classes]),
+        (values[:, :1] * wave + noise, values),
+    ):
+        assert explained_share(x, targets) == pytest.approx(0.5, abs=0.03)
+    for targets in (classes, values):
+        assert explained_share(noise, targets) == pytest.approx(0.0, abs=0.002)
+        few = [explained_share(noise[k : k + 9], targets[k : k + 9]) for k in range(0, 2700, 9)]
+        assert np.mean(few) == pytest.approx(0.0, abs=0.01)  # nothing by chance
 
 
 @pytest.mark.parametrize(
     ("x", "targets"),
     [
-        (np.ones((9, 1, 5)), np.eye(3)[np.arange(9) % 3]),
-        (np.arange(45.0).reshape(9, 1, 5), np.ones((9, 1))),
-        (np.arange(15.0).reshape(3, 1, 5), np.eye(3)),
-        (np.full((9, 1, 5), 1e300), np.eye(3)[np.arange(9) % 3]),
+        (np.ones((9, 5)), np.arange(9) % 3),
+        (np.arange(45.0).reshape(9, 5), np.ones((9, 1))),
+        (np.arange(45.0).reshape(9, 5), np.ones(9, int)),
+        (np.arange(15.0).reshape(3, 5), np.arange(3)),
+        (np.arange(15.0).reshape(3, 5), np.eye(3)),
     ],
-    ids=["constant samples", "constant target", "a class each", "huge"],
+    ids=["constant samples", "constant target", "one class", "a class each", "a value each"],
 )
 def test_nothing_is_explained_where_nothing_can_be(x, targets):
     assert not explained_share(x, targets) > 0

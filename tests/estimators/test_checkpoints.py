@@ -246,6 +246,7 @@ def test_checkpoints_change_no_bit(model, table):
 def test_an_interrupted_fit_has_the_best_weights_and_goes_on_from_the_last(model, table, epochs):
     X, y = table
     params = {"max_epochs": 12, "early_stopping": True, "n_iter_no_change": 5, "lr": 0.3}
+    params["weight_decay"] = 0.01
     expected = model(**params).fit(X, y)
     stopped = interrupt(model(**params), epochs, X, y, at=expected.n_iter_)
     best = model(**{**params, "early_stopping": False}, checkpoint_dir=None)
@@ -609,6 +610,19 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_training(model, tabl
         assert str(place) in str(caught.value)
     assert epochs == []
     assert folder.read_text() == "a file"
+
+
+def test_files_that_cannot_be_removed_cost_no_fit(model, table, folder, monkeypatch):
+    def refuse(path, missing_ok=False):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    X, y = table
+    expected = bits(model(checkpoint_dir=None).fit(X, y), X)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.warns(UserWarning, match="could not be removed: .*Permission denied") as said:
+        fitted = model().fit(X, y)
+    assert {Path(str(w.message).split(" could")[0]).parent for w in said} == {folder}
+    assert bits(fitted, X) == expected
 
 
 def test_a_read_only_folder_is_an_error_before_training(model, table, epochs, monkeypatch):

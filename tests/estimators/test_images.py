@@ -70,12 +70,12 @@ def test_floating_types_are_kept_but_for_half(dtype):
         (COLOUR, None, "has 1 channels of 12 x 3 pixels with channel_axis=None.*right?"),
         (COLOUR, 0, "has 9 channels of 12 x 3 pixels with channel_axis=0; expected 1 to 4"),
         ([COLOUR], None, r"expected images of 2 dim.*got shape \(9, 12, 3\) for image 0 of X"),
-        ([COLOUR], 3, "axis 3 is out of bounds"),
+        ([COLOUR], 3, r"channel_axis is that of a single image and lies in .-3, 2., got 3"),
         ([COLOUR, COLOUR[..., :1]], -1, r"X mixes images of \[1, 3\] channels"),
         ([GREY, 0.5 - GREY], None, r"expected values in \[0, 1\], got .* from -0.4.* in image 1"),
         ([255 * GREY], None, "got values from .* in image 0 of X; divide 8-bit images by 255"),
-        ([np.full((8, 8), np.nan)], None, "got values from nan to nan"),
-        ([np.full((8, 8), -5)], None, "got values from -5.4"),
+        ([np.full((8, 8), np.nan)], None, "image 0 of X holds NaN or infinity"),
+        ([np.full((8, 8), -5)], None, "images of X hold integers, int64, whose range is unknown"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:images of X hold integers")

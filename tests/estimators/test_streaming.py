@@ -485,6 +485,15 @@ def test_out_has_to_hold_the_labels_themselves(classifier, series, type_, labels
     np.testing.assert_array_equal(fitted.predict(X, out=out), fitted.predict(X))
 
 
+def test_out_holds_labels_exactly_or_is_refused(classifier, series):
+    X, y = series
+    fitted = classifier().fit(X, 2**24 + 1 + 2 * y)
+    with pytest.raises(ValueError, match="a type that holds int64"):
+        fitted.predict(X, out=np.empty(len(X), np.float32))
+    out = np.empty(len(X))
+    np.testing.assert_array_equal(fitted.predict(X, out=out), fitted.predict(X))
+
+
 def test_a_dask_array_within_a_dask_task(classifier, series):
     """Whose place a thread of its own would wait for."""
     distributed = pytest.importorskip("distributed")
@@ -517,6 +526,36 @@ def refused(estimator, X, y, bad, error, match):
         with pytest.raises(error, match=match):
             within(20, use, model, bad)
         assert model.__getstate__().keys() == before.keys()
+
+
+class Declared(Bare):
+    """Its slices are of another type than it says."""
+
+    def __init__(self, array, dtype):
+        super().__init__(array)
+        self.dtype = np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "convert", "message"),
+    [
+        ("i2", lambda X: X, "expected values of int16, got float64"),
+        ("f4", lambda X: X, "expected values of float32, got float64"),
+        ("f4", lambda X: X.astype("c8"), "expected values of float32, got complex64"),
+        ("f8", lambda X: np.ma.masked_array(X, X > 2), "values are masked"),
+    ],
+)
+def test_slices_of_another_kind_than_declared_are_refused(
+    classifier, series, dtype, convert, message
+):
+    X, y = series
+    with pytest.raises(
+        OSError, match=rf"block 0 of X \(samples 0 to 47\) cannot be read: {message}"
+    ):
+        classifier().fit(Declared(convert(X), dtype), y)
+    expected = classifier().fit(Bare(X.astype("f4").astype("f8")), y)
+    found = classifier().fit(Declared(X.astype("f4"), "f8"), y)  # which holds them
+    assert bits(found, X) == bits(expected, X)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -719,7 +758,8 @@ def test_memory_does_not_grow_with_the_file(monkeypatch, classifier, tmp_path):
     monkeypatch.setattr(_streaming, "_POOL", 2**22)
     monkeypatch.setattr(_samples, "_AHEAD", 2**20)
     monkeypatch.setattr(_scaling, "_CHUNK", 2**18)
-    monkeypatch.setattr(_drsn, "_MOST_VALUES", 2**18)
+    monkeypatch.setattr(_drsn, "_VALUES_READ", 2**16)
+    monkeypatch.setattr(_drsn, "_MOST_VALUES", 64)
     X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float16, (2**11, 1, 2**13))
     y = np.arange(2**11) % 2
     model = classifier(max_epochs=1, batch_size=32, stem_stride=32)

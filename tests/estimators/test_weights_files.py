@@ -265,6 +265,34 @@ def save_huge_hdf5(path):
         file["#refs#/layer0/weights"][0] = huge.ref
 
 
+def save_many_layers(path):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("net/layers", (2**33, 1), h5py.ref_dtype, chunks=(9, 1))
+
+
+def save_mat_with_batch_norm(path):
+    save_mat(path, make_network())
+    with h5py.File(path, "r+") as file:
+        del file["#refs#/layer1/type"]
+        file["#refs#/layer1/type"] = text("bnorm")
+
+
+def save_expanded(path):
+    state = make_network().state_dict()
+    torch.save({**state, "model.2.weight": torch.zeros(1).expand(2**34)}, path)
+
+
+def save_sparse(path):
+    state = make_network().state_dict()
+    torch.save({**state, "model.0.bias": torch.zeros(WIDTH).to_sparse()}, path)
+
+
+def save_nan(path):
+    state = make_network().state_dict()
+    state["model.2.bias"][0] = torch.nan
+    torch.save(state, path)
+
+
 def save_old_matlab(path):
     path.write_bytes(b"MATLAB 5.0 MAT-file, Platform: PCWIN64".ljust(2000, b"\0"))
 
@@ -286,6 +314,11 @@ def save_old_matlab(path):
         (save_other_hdf5, "damaged or no file of DnCNN weights"),
         (save_hdf5_without_references, "damaged or no file of DnCNN weights"),
         (save_huge_hdf5, "expected arrays of at most"),
+        (save_many_layers, "expected arrays of at most"),
+        (save_mat_with_batch_norm, "expected convolutions, ReLUs and a loss, got a layer 'bnorm'"),
+        (save_expanded, "expected dense tensors of at most"),
+        (save_sparse, "expected dense tensors|holds other things than weights"),
+        (save_nan, "layer 1 holds NaN or infinity"),
         (save_old_matlab, "old MATLAB version; expected 7.3"),
     ],
 )
@@ -295,6 +328,20 @@ def test_other_layouts_are_refused(save, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         DnCNNDenoiser.from_weights(path)
     assert str(path) in str(caught.value)
+
+
+def test_training_that_goes_on_takes_its_own_seed(tmp_path):
+    save_pth(tmp_path / "weights", make_network())
+    X = np.random.default_rng(0).random((2, 24, 24))
+    options = {"warm_start": True, "max_epochs": 1, "patch_size": 16, "device": "cpu"}
+    results = [
+        DnCNNDenoiser.from_weights(tmp_path / "weights", random_state=seed, **options)
+        .fit(X)
+        .predict(X)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
 
 
 def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
