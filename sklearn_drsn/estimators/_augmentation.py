@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import numpy as np
 import torch
 
 __all__ = [
@@ -10,7 +9,6 @@ __all__ = [
     "apply_augmentation",
     "check_augmentation",
     "choose_augmentation",
-    "explained_share",
 ]
 
 # Signal-to-noise ratios, in dB, of the noise that is added to series and images.
@@ -80,41 +78,6 @@ def choose_augmentation(augment, *, table, aligned=False):
     if augment != "auto":
         return augment
     return None if table else "mild_noise" if aligned else "nudge"
-
-
-def explained_share(x, targets):
-    """Share of the variance of values at their places that targets explain, less that by chance.
-
-    Next to nothing where a pattern may lie anywhere.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n, n_values)
-    targets : ndarray of shape (n,) or (n, n_targets)
-        Numbers of classes, or values.
-    """
-    x = x - x.mean(0)
-    explained, n_explaining = (_of_classes if targets.ndim == 1 else _of_values)(x, targets)
-    total, n_free = np.vdot(x, x), len(x) - 1 - n_explaining
-    if n_free <= 0 or total == 0:
-        return 0.0
-    by_chance = (total - explained) / n_free * n_explaining
-    return float((explained - by_chance) / total)
-
-
-def _of_classes(x, targets):
-    _, codes, sizes = np.unique(targets, return_inverse=True, return_counts=True)
-    if len(sizes) >= len(x) - 1:
-        return 0.0, len(x)
-    sums = np.zeros((len(sizes), x.shape[1]))
-    np.add.at(sums, codes, x)
-    return np.sum(np.square(sums) / sizes[:, None]), len(sizes) - 1
-
-
-def _of_values(x, targets):
-    directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
-    directions = directions[:, lengths > 1e-9 * lengths.max()]
-    return np.square(directions.T @ x).sum(), directions.shape[1]
 
 
 def _changes(augment):

@@ -1,6 +1,5 @@
 """What the classifier and the regressor share: checks, weights, splits, fitting, prediction."""
 
-import math
 from contextlib import closing
 from dataclasses import replace
 from numbers import Integral, Real
@@ -16,11 +15,11 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from sklearn_drsn.estimators._alignment import are_aligned
 from sklearn_drsn.estimators._augmentation import (
     AUGMENTATIONS,
     check_augmentation,
     choose_augmentation,
-    explained_share,
 )
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._samples import (
@@ -42,41 +41,8 @@ from sklearn_drsn.networks import DRSN
 
 __all__ = ["BaseDRSN"]
 
-# Whether patterns are aligned is judged by at most so many rows, of a stream in pieces, values of
-# each, and targets,
-_MOST_ROWS, _N_PIECES, _MOST_VALUES, _MOST_TARGETS = 1024, 64, 1024, 16
-_VALUES_READ = 2**18  # at a time
-# and by the share that is explained, of which few rows make much by chance.
-_LEAST_SHARE, _SHARE_BY_CHANCE = 0.02, 2.0
 # Weight decay of tables, times the steps of a fit.
 _DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 2.0
-
-
-def _spread_out(rows, targets, *, streamed):
-    """Ascending positions in ``rows`` of some that show the targets as they are distributed.
-
-    A stream is looked at in pieces of neighbouring rows.
-    """
-    n_rows = min(len(rows), _MOST_ROWS)
-    if streamed:
-        pieces = np.array_split(np.argsort(rows, kind="stable"), _N_PIECES)
-        return np.concatenate([piece[: -(-n_rows // _N_PIECES)] for piece in pieces])
-    by_target = np.argsort(targets.reshape(len(targets), -1)[:, 0], kind="stable")
-    return np.sort(by_target[np.arange(n_rows) * len(rows) // n_rows])
-
-
-def _thinned_out(samples):
-    """Some values of every sample, less its mean in each channel, in units of its deviation."""
-    sizes = np.array(samples.shape[2:])
-    steps = np.ones_like(sizes)
-    while samples.shape[1] * np.prod(-(-sizes // steps)) > _MOST_VALUES and (steps < sizes).any():
-        steps[np.argmax(sizes / steps)] *= 2
-    x = samples[(..., *(slice(None, None, step) for step in steps))].astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
-        x = x.reshape(len(x), -1)
-        deviation = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
-    return np.divide(x, deviation, out=x, where=deviation > 0)
 
 
 class BaseDRSN(BaseNetworkEstimator):
@@ -290,20 +256,9 @@ class BaseDRSN(BaseNetworkEstimator):
         self._input_scaler = InputScaler(self.normalize).fit(X, weight, rows)
 
     def _learn_alignment(self, X, y, rows):
-        """Whether patterns have places of their own, by what targets tell of the values there."""
-        if self.augment != "auto" or X.ndim == 2 or self._aligned is not None:
-            return
-        targets = self._encode_targets(y[rows])
-        if targets.ndim == 2:
-            targets = targets[:, :_MOST_TARGETS]
-        chosen = _spread_out(rows, targets, streamed=isinstance(X, Stream))
-        n_rows = max(1, _VALUES_READ // math.prod(X.shape[1:]))
-        with closing(in_parts(X, n_rows, rows[chosen])) as parts:
-            values = [_thinned_out(self._input_scaler.transform(part)) for part in parts]
-        values, targets, share = np.concatenate(values), targets[chosen], 0.0
-        if np.isfinite(values).all() and np.isfinite(targets).all():
-            share = explained_share(values, targets)
-        self._aligned = share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen)
+        if self.augment == "auto" and X.ndim > 2 and self._aligned is None:
+            targets = self._encode_targets(y[rows])
+            self._aligned = are_aligned(X, targets, rows, self._input_scaler)
 
     def _learn_weight_decay(self, X, n_samples_seen=None):
         """What None stands for: over a fit on a table as much in all, whatever its steps.

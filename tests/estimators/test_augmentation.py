@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
+from sklearn_drsn.estimators._alignment import explained_share
 from sklearn_drsn.estimators._augmentation import (
     AUGMENTATIONS,
     MILD_NOISE_SNR_DB,
@@ -15,7 +16,6 @@ from sklearn_drsn.estimators._augmentation import (
     NOISE_SNR_DB,
     apply_augmentation,
     check_augmentation,
-    explained_share,
 )
 
 SHAPES = [(200, 3, 11), (200, 2, 5, 7)]

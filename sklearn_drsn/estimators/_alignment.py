@@ -1,0 +1,102 @@
+"""Whether patterns have places of their own in series and images, or lie anywhere."""
+
+import math
+from contextlib import closing
+
+import numpy as np
+
+from sklearn_drsn.estimators._streaming import Stream, in_parts
+
+__all__ = ["are_aligned", "explained_share"]
+
+# It is judged by at most so many rows, of a stream in pieces, values of each, and targets,
+_MOST_ROWS, _N_PIECES, _MOST_VALUES, _MOST_TARGETS = 1024, 64, 1024, 16
+_VALUES_READ = 2**18  # at a time
+# and by the share that is explained, of which few rows make much by chance.
+_LEAST_SHARE, _SHARE_BY_CHANCE = 0.02, 2.0
+
+
+def are_aligned(X, targets, rows, scaler):
+    """Whether patterns have places of their own, by what targets tell of the values there.
+
+    Parameters
+    ----------
+    X : ndarray or Stream of shape (n_samples, n_channels, ...)
+    targets : ndarray of shape (n_rows,) or (n_rows, n_targets)
+        Numbers of classes, or values.
+    rows : ndarray of shape (n_rows,)
+        Which samples they belong to.
+    scaler : InputScaler
+    """
+    if targets.ndim == 2:
+        targets = targets[:, :_MOST_TARGETS]
+    chosen = _spread_out(rows, targets, streamed=isinstance(X, Stream))
+    n_at_once = max(1, _VALUES_READ // math.prod(X.shape[1:]))
+    with closing(in_parts(X, n_at_once, rows[chosen])) as parts:
+        values = np.concatenate([_thinned_out(scaler.transform(part)) for part in parts])
+    targets = targets[chosen]
+    if not (np.isfinite(values).all() and np.isfinite(targets).all()):
+        return False
+    return explained_share(values, targets) > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen)
+
+
+def _spread_out(rows, targets, *, streamed):
+    """Ascending positions in ``rows`` of some that show the targets as they are distributed.
+
+    A stream is looked at in pieces of neighbouring rows.
+    """
+    n_rows = min(len(rows), _MOST_ROWS)
+    if streamed:
+        pieces = np.array_split(np.argsort(rows, kind="stable"), _N_PIECES)
+        return np.concatenate([piece[: -(-n_rows // _N_PIECES)] for piece in pieces])
+    by_target = np.argsort(targets.reshape(len(targets), -1)[:, 0], kind="stable")
+    return np.sort(by_target[np.arange(n_rows) * len(rows) // n_rows])
+
+
+def _thinned_out(samples):
+    """Some values of every sample, less its mean in each channel, in units of its deviation."""
+    sizes = np.array(samples.shape[2:])
+    steps = np.ones_like(sizes)
+    while samples.shape[1] * np.prod(-(-sizes // steps)) > _MOST_VALUES and (steps < sizes).any():
+        steps[np.argmax(sizes / steps)] *= 2
+    x = samples[(..., *(slice(None, None, step) for step in steps))].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
+        x = x.reshape(len(x), -1)
+        deviation = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+    return np.divide(x, deviation, out=x, where=deviation > 0)
+
+
+def explained_share(x, targets):
+    """Share of the variance of values at their places that targets explain, less that by chance.
+
+    Next to nothing where a pattern may lie anywhere.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, n_values)
+    targets : ndarray of shape (n,) or (n, n_targets)
+        Numbers of classes, or values.
+    """
+    x = x - x.mean(0)
+    explained, n_explaining = (_of_classes if targets.ndim == 1 else _of_values)(x, targets)
+    total, n_free = np.vdot(x, x), len(x) - 1 - n_explaining
+    if n_free <= 0 or total == 0:
+        return 0.0
+    by_chance = (total - explained) / n_free * n_explaining
+    return float((explained - by_chance) / total)
+
+
+def _of_classes(x, targets):
+    _, codes, sizes = np.unique(targets, return_inverse=True, return_counts=True)
+    if len(sizes) >= len(x) - 1:
+        return 0.0, len(x)
+    sums = np.zeros((len(sizes), x.shape[1]))
+    np.add.at(sums, codes, x)
+    return np.sum(np.square(sums) / sizes[:, None]), len(sizes) - 1
+
+
+def _of_values(x, targets):
+    directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
+    directions = directions[:, lengths > 1e-9 * lengths.max()]
+    return np.square(directions.T @ x).sum(), directions.shape[1]
