@@ -41,8 +41,8 @@ from sklearn_drsn.networks import DRSN
 
 __all__ = ["BaseDRSN"]
 
-# Weight decay of tables, times the steps of a fit.
-_DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 2.0
+# Weight decay of tables, times the steps of a fit, and the most that a step may take off.
+_DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 0.06
 
 
 class BaseDRSN(BaseNetworkEstimator):
@@ -268,7 +268,7 @@ class BaseDRSN(BaseNetworkEstimator):
         self._weight_decay = 0.01
         if X.ndim == 2 and self.optimizer == "adamw" and n_samples_seen:
             n_steps = n_samples_seen / self.batch_size
-            self._weight_decay = min(_LARGEST_DECAY, _DECAY_OF_STEPS / n_steps)
+            self._weight_decay = min(_LARGEST_DECAY / self.lr, _DECAY_OF_STEPS / n_steps)
 
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""

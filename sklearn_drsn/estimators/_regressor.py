@@ -82,8 +82,8 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         paper does.
     weight_decay : float or None, default=None
         Of the weights of convolutions and linear layers; biases and batch norm have none. None is
-        0.01, but for `fit` on tables with "adamw" 240 over the number of steps and at most 2: the
-        weights of columns that say nothing vanish over a fit, be it short or long.
+        0.01, but for `fit` on tables with "adamw" 240 over the number of steps and at most
+        ``0.06 / lr``: the weights of columns that say nothing vanish over a fit, short or long.
     max_epochs : int, default=40
         Passes over the training set.
     batch_size : int, default=32
