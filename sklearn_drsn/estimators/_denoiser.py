@@ -3,7 +3,7 @@
 import sys
 import warnings
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
@@ -420,10 +420,11 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     def _check_parameters(self):
         super()._check_parameters()
         if not isinstance(self.noise, str | np.ndarray) and not (
-            self.noise and set(self.noise) <= _NOISE_KINDS
+            self.noise and all(kind in tuple(_NOISE_KINDS) for kind in self.noise)
         ):
             raise ValueError(f"noise takes kinds out of {sorted(_NOISE_KINDS)}, got {self.noise!r}")
-        if len(self.snr_db) != 2 or not -np.inf < self.snr_db[0] <= self.snr_db[1] < np.inf:
+        numbers = len(self.snr_db) == 2 and all(isinstance(end, Real) for end in self.snr_db)
+        if not numbers or not -np.inf < self.snr_db[0] <= self.snr_db[1] < np.inf:
             raise ValueError(f"snr_db must hold a lowest and a highest ratio, got {self.snr_db!r}")
 
     def _check_X(self, X, *, reset):

@@ -45,7 +45,8 @@ def save(estimator, path):
         If safetensors is missing.
     TypeError
         If the estimator is none of this package's, or holds something that is no plain data: a
-        function to augment with, callbacks, a class of optimizers. The message names it.
+        function to augment with, callbacks, a class of optimizers, metadata requests. The message
+        names it.
     ValueError
         If a parameter is out of range.
 
@@ -75,6 +76,11 @@ def save(estimator, path):
     if isinstance(folder := state.get("checkpoint_dir"), os.PathLike):
         state["checkpoint_dir"] = os.fspath(folder)
     _refuse_callbacks(state)
+    if "_metadata_request" in state:
+        raise TypeError(
+            f"metadata requests, such as those of set_fit_request, are not saved: {name} has some; "
+            "save a clone without them, and request anew what load gives"
+        )
     data = _to_bytes(name, state)
     _read(data)
     write_atomically(path, data)

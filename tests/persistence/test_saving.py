@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -474,6 +475,14 @@ def test_weights_of_another_network_are_refused(classifier, path, change):
     save(classifier, path)
     path.write_bytes(tampered(path.read_bytes(), unchanged, spoil))
     assert_refused(path)
+
+
+def test_metadata_requests_are_refused_by_name(table, path):
+    with config_context(enable_metadata_routing=True):
+        estimator = DRSNClassifier(**TINY).set_fit_request(sample_weight=True).fit(*table)
+    with pytest.raises(TypeError, match="metadata requests, such as those of set_fit_request"):
+        save(estimator, path)
+    assert not path.exists()
 
 
 def test_the_parts_of_other_estimators_are_checked_too(fitted, path):
