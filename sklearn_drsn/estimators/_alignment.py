@@ -13,7 +13,7 @@ __all__ = ["are_aligned", "explained_share"]
 _MOST_ROWS, _N_PIECES, _MOST_VALUES, _MOST_TARGETS = 1024, 64, 1024, 16
 _VALUES_READ = 2**18  # at a time
 # and by the share that is explained, of which few rows make much by chance.
-_LEAST_SHARE, _SHARE_BY_CHANCE = 0.02, 2.0
+_LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
 
 
 def are_aligned(X, targets, rows, scaler):
