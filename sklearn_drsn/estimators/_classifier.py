@@ -65,8 +65,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
         20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
         tensors. On tables only "noise" or a callable. "auto" adds mild noise to series and images
-        whose patterns are aligned, in the sense that targets explain more than 0.5 % of the variance
-        of the values at their places, and nudges others; None changes nothing.
+        whose patterns are aligned, in the sense that targets explain more than 0.5 % of the
+        variance of the values at their places, and nudges others; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
