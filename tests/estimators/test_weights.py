@@ -201,8 +201,9 @@ def test_weights_act_as_repetitions_in_mini_batches(estimator, samples):
     mean = {"weighted": 0.0, "repeated": 0.0}
     for seed in range(3):
         # As many steps for both: larger batches of the repeated set.
+        params = {"max_epochs": 15, "lr": 0.02, "augment": None, "weight_decay": 0.01}
         small, large = (
-            estimator(max_epochs=15, lr=0.02, random_state=seed, batch_size=size, augment=None)
+            estimator(**params, random_state=seed, batch_size=size)
             for size in (16, round(16 * weight.mean()))
         )
         small.fit(different[which], y, sample_weight=weight)
