@@ -31,6 +31,20 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _an_end_in_time():
+    """A search that hangs fails instead."""
+
+    def fail(*_):
+        raise TimeoutError("no end after 300 s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(300)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def classifier(**parameters):
     return DRSNClassifier(**{"max_epochs": 2, "random_state": 0, **parameters})
 
