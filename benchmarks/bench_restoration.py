@@ -284,7 +284,7 @@ def deblurring(arguments):
         note = f"+- {np.std(found):.2f}, SSIM {np.mean(likeness):.3f}, {np.mean(seconds):.0f} s CPU"
         row(label, np.mean(found), note)
         result[label] = {"psnr": found, "ssim": likeness, "seconds": seconds}
-    restorer = small_deblurrer(MACRDeblurrer, 3, max_epochs=8, random_state=SEED)
+    restorer = small_deblurrer(MACRDeblurrer, 3, max_epochs=6, random_state=SEED)
     seconds = trained(restorer, pictures("train400", arguments), arguments)
     label = f"3 scales, ACRB, all 400 images, {seconds:.0f} s CPU"
     result[label] = show_pair(label, restorer.predict(blurred), clean)
