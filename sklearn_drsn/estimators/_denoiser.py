@@ -328,7 +328,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             samples, validation = self._patch_sets(X, clean, seed)
             self._learn_noise_level(samples)
             train(net, samples, validation, patience=self._patience())
-            self._learn_error(samples)
+            self._learn_error(samples, X if self.supervision_ == "synthetic" else clean)
         return self
 
     def predict(self, X):
@@ -567,12 +567,17 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         self.noise_level_ = float(levels.min()), float(levels.max())
         self._error = np.zeros((1, self._n_channels, *[1] * self._dim))
 
-    def _learn_error(self, samples):
-        """What the network takes off signals that are clean, for which its own results stand in."""
-        if self.supervision_ == "self":  # else it was taught with clean ones
-            denoised = self._run_as_taught(self._some_patches(samples))
-            removed = denoised - self._run_as_taught(denoised)
-            self._error = power(removed).mean(axis=0, keepdims=True)
+    def _learn_error(self, samples, clean):
+        """What the network takes off clean signals, for which its own results may stand in."""
+        if clean is None:
+            patches = self._run_as_taught(self._some_patches(samples))
+        else:
+            patches = self._scale(cover(clean, self._window, _N_LEVELS))[0]
+        # The median, as signals that are called clean may hold noise of their own.
+        self._error = np.median(self._removed(patches), axis=0, keepdims=True)
+
+    def _removed(self, scaled):
+        return power(scaled - self._run_as_taught(scaled))
 
     def _some_patches(self, samples):
         generator = make_generator(self._settings["seed"], "noise level")
