@@ -7,7 +7,6 @@ as those of a grid search are, never take what belongs to another.
 
 import errno
 import hashlib
-import io
 import json
 import math
 import os
@@ -206,7 +205,8 @@ def _open_locked(path):
         file.close()
 
 
-# --- the file: checksum, length, and in NumPy's format arrays and a JSON document ----------------
+# --- the file: checksum, length, and a JSON document, after its length, with arrays as they are ---
+# No archive and no compression: what is read takes no more memory than the file has bytes.
 
 
 def _to_bytes(parts):
@@ -214,10 +214,10 @@ def _to_bytes(parts):
     document = {
         name: encode(value, arrays, name) for name, value in zip(_PARTS, parts, strict=True)
     }
-    text = json.dumps(document)
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, document=np.frombuffer(text.encode(), np.uint8), **arrays)
-    return _seal(file.getvalue())
+    kinds = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
+    text = json.dumps({**document, "arrays": kinds}).encode()
+    parts = [array.tobytes() for array in arrays.values()]
+    return _seal(b"".join([len(text).to_bytes(_N_LENGTH, "little"), text, *parts]))
 
 
 def _seal(data):
@@ -239,12 +239,26 @@ def _from_bytes(path):
     if hashlib.sha256(data).digest() != checksum:
         raise ValueError("its checksum is another")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = dict(file)
-        document = json.loads(arrays.pop("document").tobytes())
-        return {key: decode(document[key], arrays) for key in _PARTS}
+        end = _N_LENGTH + int.from_bytes(data[:_N_LENGTH], "little")
+        document = json.loads(data[_N_LENGTH:end])
+        arrays = _cut(data, end, document["arrays"])
+        return decode({name: document[name] for name in _PARTS}, arrays)
     except Exception as error:
         raise ValueError(f"it holds something else: {error!r}") from error
+
+
+def _cut(data, start, kinds):
+    """Arrays that lie one after the other from ``start`` to the end, of types and shapes given."""
+    arrays = {}
+    for name, (kind, shape) in kinds.items():
+        dtype = np.dtype(kind)
+        if dtype.kind not in "biuf":
+            raise ValueError(f"expected numbers, got {dtype} in {name!r:.80}")
+        arrays[name] = np.ndarray(shape, dtype, data, start)  # refuses what lies beyond the end
+        start += arrays[name].nbytes
+    if start != len(data):
+        raise ValueError(f"expected arrays of {start} bytes, got {len(data)}")
+    return arrays
 
 
 # --- what makes a fit ----------------------------------------------------------------------------

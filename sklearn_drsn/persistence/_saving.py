@@ -189,7 +189,7 @@ def _read(data):
     if cls is None:
         raise ValueError(f"sklearn_drsn has no estimator {document['class']!r:.80}")
     arrays = _safetensors().load(data)
-    state = {key: decode(node, arrays) for key, node in document["state"].items()}
+    state = decode(document["state"], arrays)
     if arrays:
         raise ValueError(f"it holds tensors that belong nowhere: {sorted(arrays)[:3]}")
     check_state(cls, state)

@@ -1,12 +1,15 @@
 """Fits that are killed, interrupted, or find damaged or foreign files, and go on."""
 
 import errno
+import io
 import json
 import os
 import pickle
+import re
 import resource
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -587,15 +590,36 @@ def test_a_checkpoint_runs_no_code(model, table, epochs, folder, tmp_path):
 
     interrupt(model(), epochs, *table)
     array = np.array([Payload()], dtype=object)
-    for name in ("document", "other"):
-        file = _checkpoints.io.BytesIO()
-        np.savez(file, **{name: array})
-        for path in folder.iterdir():
-            path.write_bytes(_checkpoints._seal(file.getvalue()))
-        for path in folder.iterdir():
-            with pytest.raises(ValueError, match="something else"):
-                _checkpoints._from_bytes(path)
+    (newest,) = folder.glob("*.checkpoint")
+    genuine, file = newest.read_bytes()[40:], io.BytesIO()
+    np.savez(file, document=array)
+    objects = genuine.replace(b'"<f4"', b'"|O" ', 1)
+    assert objects != genuine
+    for data in (pickle.dumps(Payload()), file.getvalue(), objects):
+        newest.write_bytes(_checkpoints._seal(data))
+        with pytest.raises(ValueError, match="something else"):
+            _checkpoints._from_bytes(newest)
     assert not (tmp_path / "payload").exists()
+
+
+def test_a_small_checkpoint_makes_no_large_array(model, table, epochs, folder):
+    """Whatever its shapes say, compressed or not: nothing is unpacked beyond the file's bytes."""
+    interrupt(model(), epochs, *table)
+    (newest,) = folder.glob("*.checkpoint")
+    genuine, archive = newest.read_bytes()[40:], io.BytesIO()
+    np.savez_compressed(archive, document=np.zeros(2**25, np.uint8))  # 32 KiB
+    shape = re.search(rb'"<f4", \[(\d+)\]', genuine)
+    larger = genuine.replace(shape[0], shape[0][:-1] + b", 1000000]", 1)
+    document_length = int.from_bytes(genuine[:8], "little") + len(larger) - len(genuine)
+    larger = document_length.to_bytes(8, "little") + larger[8:]
+    assert len(archive.getvalue()) < 2**16
+    for data in (archive.getvalue(), larger):
+        newest.write_bytes(_checkpoints._seal(data))
+        tracemalloc.start()
+        with pytest.raises(ValueError, match="something else"):
+            _checkpoints._from_bytes(newest)
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+        tracemalloc.stop()
 
 
 # --- folders and disks ---------------------------------------------------------------------------
