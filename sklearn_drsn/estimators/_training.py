@@ -23,6 +23,7 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
+from sklearn_drsn.estimators._outline import outline
 from sklearn_drsn.estimators._progress import ProgressLine
 from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
 from sklearn_drsn.layers import Dropout
@@ -313,11 +314,21 @@ def is_skorch_callback(callback):
 
 
 def make_network(
-    settings, make_module, criterion, score, *, kind=Network, callbacks=None, verbose=0
+    settings,
+    make_module,
+    criterion,
+    score,
+    *,
+    kind=Network,
+    callbacks=None,
+    verbose=0,
+    weights=None,
 ):
-    """Net over a new module whose weights are drawn from the seed."""
-    with torch.device("meta"):  # draws nothing from the global generator
-        module = make_module()
+    """Net over a new module whose weights are drawn from the seed.
+
+    ValueError before anything is allocated if ``weights``, which are to be set, are of another one.
+    """
+    module = outline(make_module, weights)
     empty = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in module.state_dict().items()}
     module.load_state_dict(empty, assign=True)  # to_empty would import half of torch
     module.reset_parameters(make_generator(settings.seed, "weights"))
