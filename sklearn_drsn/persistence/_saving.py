@@ -48,7 +48,13 @@ def save(estimator, path):
         function to augment with, callbacks, a class of optimizers, metadata requests. The message
         names it.
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range, or the estimator is one that :func:`load` would refuse, such
+        as one with NaN among its weights.
+
+    Notes
+    -----
+    Labels come back as they were, in type and value: numbers of every width and byte order,
+    booleans, strings as wide as they were, dates and durations in their unit.
 
     See Also
     --------
@@ -90,7 +96,8 @@ def load(path, device="auto"):
     """Read an estimator that :func:`save` wrote.
 
     Nothing in the file is executed or imported, and nothing is built before the whole file has
-    been checked: its length, its checksum, the names, types and shapes of all that it holds.
+    been checked: its length, its checksum, the names, types and shapes of all that it holds, that
+    its numbers are some that a fit can give. It takes memory in proportion to the file's length.
 
     Parameters
     ----------
