@@ -22,6 +22,7 @@ import torch
 from sklearn_drsn._version import __version__
 from sklearn_drsn.estimators._document import decode, encode
 from sklearn_drsn.estimators._files import write_atomically
+from sklearn_drsn.estimators._outline import expect
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
 try:
@@ -35,6 +36,7 @@ _SHARE_OF_TIME = 0.05  # of a fit, that writing may take
 _BLOCK = 2**22  # bytes that are hashed at a time
 _N_DIGEST, _N_LENGTH = 32, 8
 _PARTS = ("identity", "circumstances", "state")
+_STATE = {"seed": int, "first_epoch": int, "net": dict, "stopping": dict}
 _FORMAT = 1
 # What may be other when a fit goes on.
 _IRRELEVANT = {"checkpoint_dir", "device", "random_state", "verbose"}
@@ -114,8 +116,7 @@ class Checkpoint:
         except OSError as error:
             if not self._failed:
                 warnings.warn(
-                    f"a checkpoint could not be written to {self.folder}: {error}; training goes "
-                    "on without",
+                    f"a checkpoint could not be written: {error}; training goes on without",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -242,7 +243,10 @@ def _from_bytes(path):
         end = _N_LENGTH + int.from_bytes(data[:_N_LENGTH], "little")
         document = json.loads(data[_N_LENGTH:end])
         arrays = _cut(data, end, document["arrays"])
-        return decode({name: document[name] for name in _PARTS}, arrays)
+        document = decode({name: document[name] for name in _PARTS}, arrays)
+        kinds = {name: type(value) for name, value in document["state"].items()}
+        expect(kinds == _STATE, f"a state of {_STATE}", kinds)
+        return document
     except Exception as error:
         raise ValueError(f"it holds something else: {error!r}") from error
 

@@ -219,7 +219,13 @@ def _read_bytes(path):
 
 
 def _header(data):
-    return _json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    end = 8 + int.from_bytes(data[:8], "little")
+    if end > len(data):
+        raise ValueError(f"it is damaged: expected a header of {end} bytes, got {len(data)}")
+    try:
+        return _json(data[8:end])
+    except ValueError as error:
+        raise ValueError(f"it is damaged: its header is no JSON, {error}") from error
 
 
 def _data_length(header):

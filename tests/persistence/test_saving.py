@@ -353,7 +353,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(classifier, path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(failing, fail)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
             save(classifier, path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
@@ -459,6 +459,15 @@ def test_every_flipped_bit_of_the_header_is_seen(path):
 def test_other_files_are_refused(path, data):
     path.write_bytes(data)
     assert_refused(path)
+
+
+def test_a_file_that_is_cut_off_is_called_damaged(classifier, path):
+    save(classifier, path)
+    data = path.read_bytes()
+    n_header = int.from_bytes(data[:8], "little") + 8
+    for n_bytes, expected in ((100, f"a header of {n_header}"), (n_header + 9, str(len(data)))):
+        path.write_bytes(data[:n_bytes])
+        assert_refused(path, f"it is damaged: expected {expected} bytes, got {n_bytes}")
 
 
 def test_safetensors_of_others_are_refused(path):
