@@ -21,8 +21,8 @@ import torch
 
 from sklearn_drsn._version import __version__
 from sklearn_drsn.estimators._document import decode, encode
+from sklearn_drsn.estimators._expectations import expect
 from sklearn_drsn.estimators._files import write_atomically
-from sklearn_drsn.estimators._outline import expect
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
 try:

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from sklearn_drsn.estimators._denoising import PatchScaler
+from sklearn_drsn.estimators._expectations import naming
 from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
 
 __all__ = ["decode", "encode"]
@@ -96,11 +97,14 @@ def decode(nodes, arrays):
 
     Raises
     ------
-    ValueError, TypeError, KeyError
-        If the document was not made by it.
+    ValueError
+        If the document was not made by it; the message names the value.
     """
-    value_of = _Decoder(arrays)
-    return {name: value_of(node) for name, node in nodes.items()}
+    value_of, values = _Decoder(arrays), {}
+    for name, node in nodes.items():
+        with naming(name):
+            values[name] = value_of(node)
+    return values
 
 
 class _Decoder:

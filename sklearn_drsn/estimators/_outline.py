@@ -9,16 +9,12 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
-__all__ = ["check_sizes", "expect", "outline"]
+from sklearn_drsn.estimators._expectations import expect
+
+__all__ = ["check_sizes", "outline"]
 
 # What networks have as many of as tensors, or many more of; all other sizes are axes of tensors.
 _COUNTS = {"depth", "n_blocks", "n_groups", "n_scales"}
-
-
-def expect(condition, expectation, got):
-    """ValueError that names what was expected and what came unless the condition holds."""
-    if not condition:
-        raise ValueError(f"expected {expectation}, got {got!r:.200}")
 
 
 def check_sizes(architecture, weights):

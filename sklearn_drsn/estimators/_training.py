@@ -23,7 +23,8 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
-from sklearn_drsn.estimators._outline import expect, outline
+from sklearn_drsn.estimators._expectations import expect
+from sklearn_drsn.estimators._outline import outline
 from sklearn_drsn.estimators._progress import ProgressLine
 from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
 from sklearn_drsn.layers import Dropout

@@ -24,7 +24,8 @@ from sklearn_drsn.estimators import (
 )
 from sklearn_drsn.estimators._base import summarise
 from sklearn_drsn.estimators._denoising import PatchScaler
-from sklearn_drsn.estimators._outline import check_sizes, expect, outline
+from sklearn_drsn.estimators._expectations import expect, naming
+from sklearn_drsn.estimators._outline import check_sizes, outline
 from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
 from sklearn_drsn.estimators._training import Settings
 from sklearn_drsn.wavelets import check_recipe
@@ -114,8 +115,12 @@ def check_state(cls, state):
     if len(state) == len(parameters):
         return
     if cls is not SoftThresholdTransformer:
-        _check_settings(cls, state["_settings"], parameters)
-        _check_network(cls._network, state)
+        with naming("_settings"):
+            _check_settings(cls, state["_settings"], parameters)
+        with naming("_net_state"):
+            _check_network(cls._network, state)
+        with naming("history_"):
+            _check_history(state)
     _check_parts(state)
 
 
@@ -164,7 +169,6 @@ def _check_network(network, state):
         _check_numbers(name, array)
     shapes = [tuple(parameter.shape) for parameter in module.parameters()]
     _check_optimizer(net_state["optimizer"], state["_settings"]["optimizer"], shapes)
-    _check_history(state)
 
 
 def _check_kinds(name, value, kinds):
@@ -254,7 +258,8 @@ def _is_plain(value):
 def _check_parts(state):
     for name, check in _PARTS.items():
         if name in state:
-            check(state)
+            with naming(name):
+                check(state)
 
 
 def _check_classes(state):
