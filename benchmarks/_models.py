@@ -102,13 +102,14 @@ class Inception(nn.Module):
 class InceptionClassifier(DRSNClassifier):
     """The training of :class:`DRSNClassifier`, its parameters and all, with another network."""
 
-    def _make_net(self):
+    def _make_net(self, weights=None):
         n_channels, n_outputs = (self._architecture[name] for name in ("n_channels", "n_outputs"))
         return make_network(
             Settings(**self._settings),
             lambda: Inception(n_channels, n_outputs),
             self._criterion(),
             self._score,
+            weights=weights,
         )
 
 

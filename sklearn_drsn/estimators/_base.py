@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from sklearn_drsn.estimators._checkpoints import identify, open_checkpoint
+from sklearn_drsn.estimators._outline import check_sizes
 from sklearn_drsn.estimators._samples import on_host, resolve_device
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
@@ -30,14 +31,15 @@ from sklearn_drsn.estimators._training import (
 )
 from sklearn_drsn.estimators._transaction import transaction
 
-__all__ = ["BaseNetworkEstimator"]
+__all__ = ["BaseNetworkEstimator", "summarise"]
 
 
 class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
     """Fit a network once or further; a subclass says which one, to what, and how it is used.
 
-    It provides ``_architecture_asked_for``, the arguments of its network, and ``_make_net``, which
-    builds a net from ``_architecture`` and ``_settings`` as they were in ``fit``.
+    It provides ``_network``, the class, ``_architecture_asked_for``, its arguments, and
+    ``_make_net``, which builds a net from ``_architecture`` and ``_settings`` as they were in
+    ``fit``, for the weights given.
     """
 
     _parameter_constraints = {
@@ -88,10 +90,7 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _attributes_of(self, net):
         """The fitted attributes of the estimator that ``net`` makes of this one."""
-        nothing = {"valid_loss": np.nan, "valid_score": np.nan}
-        keys = ("epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds")
-        rows = [{**nothing, **row} for row in net.history]
-        history = [{key: row[key] for key in keys} for row in rows]
+        history = summarise(net.history)
         return {
             "net_": net,
             "device_": net.device,
@@ -175,7 +174,8 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
         super().__setstate__(state)
         if net_state is not None:
             self._settings = {**self._settings, "device": self._device_at_hand()}
-            self.net_ = self._make_net()
+            check_sizes(self._architecture, net_state["module"])
+            self.net_ = self._make_net(net_state["module"])
             set_state(self.net_, net_state)
             self.device_ = self.net_.device
 
@@ -241,6 +241,14 @@ class _Fit:
     def _forget(self):
         if self.checkpoint:
             self.checkpoint.remove()
+
+
+def summarise(history):
+    """What ``history_`` says of a net's history, rows of which may hold more or no validation."""
+    nothing = {"valid_loss": np.nan, "valid_score": np.nan}
+    keys = ("epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds")
+    rows = [{**nothing, **row} for row in history]
+    return [{key: row[key] for key in keys} for row in rows]
 
 
 def _best_epoch(history):

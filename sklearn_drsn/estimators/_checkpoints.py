@@ -7,7 +7,6 @@ as those of a grid search are, never take what belongs to another.
 
 import errno
 import hashlib
-import io
 import json
 import math
 import os
@@ -22,6 +21,7 @@ import torch
 
 from sklearn_drsn._version import __version__
 from sklearn_drsn.estimators._document import decode, encode
+from sklearn_drsn.estimators._expectations import expect
 from sklearn_drsn.estimators._files import write_atomically
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
@@ -36,6 +36,7 @@ _SHARE_OF_TIME = 0.05  # of a fit, that writing may take
 _BLOCK = 2**22  # bytes that are hashed at a time
 _N_DIGEST, _N_LENGTH = 32, 8
 _PARTS = ("identity", "circumstances", "state")
+_STATE = {"seed": int, "first_epoch": int, "net": dict, "stopping": dict}
 _FORMAT = 1
 # What may be other when a fit goes on.
 _IRRELEVANT = {"checkpoint_dir", "device", "random_state", "verbose"}
@@ -115,8 +116,7 @@ class Checkpoint:
         except OSError as error:
             if not self._failed:
                 warnings.warn(
-                    f"a checkpoint could not be written to {self.folder}: {error}; training goes "
-                    "on without",
+                    f"a checkpoint could not be written: {error}; training goes on without",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -206,7 +206,8 @@ def _open_locked(path):
         file.close()
 
 
-# --- the file: checksum, length, and in NumPy's format arrays and a JSON document ----------------
+# --- the file: checksum, length, and a JSON document, after its length, with arrays as they are ---
+# No archive and no compression: what is read takes no more memory than the file has bytes.
 
 
 def _to_bytes(parts):
@@ -214,10 +215,10 @@ def _to_bytes(parts):
     document = {
         name: encode(value, arrays, name) for name, value in zip(_PARTS, parts, strict=True)
     }
-    text = json.dumps(document)
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, document=np.frombuffer(text.encode(), np.uint8), **arrays)
-    return _seal(file.getvalue())
+    kinds = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
+    text = json.dumps({**document, "arrays": kinds}).encode()
+    parts = [array.tobytes() for array in arrays.values()]
+    return _seal(b"".join([len(text).to_bytes(_N_LENGTH, "little"), text, *parts]))
 
 
 def _seal(data):
@@ -239,12 +240,29 @@ def _from_bytes(path):
     if hashlib.sha256(data).digest() != checksum:
         raise ValueError("its checksum is another")
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = dict(file)
-        document = json.loads(arrays.pop("document").tobytes())
-        return {key: decode(document[key], arrays) for key in _PARTS}
+        end = _N_LENGTH + int.from_bytes(data[:_N_LENGTH], "little")
+        document = json.loads(data[_N_LENGTH:end])
+        arrays = _cut(data, end, document["arrays"])
+        document = decode({name: document[name] for name in _PARTS}, arrays)
+        kinds = {name: type(value) for name, value in document["state"].items()}
+        expect(kinds == _STATE, f"a state of {_STATE}", kinds)
+        return document
     except Exception as error:
         raise ValueError(f"it holds something else: {error!r}") from error
+
+
+def _cut(data, start, kinds):
+    """Arrays that lie one after the other from ``start`` to the end, of types and shapes given."""
+    arrays = {}
+    for name, (kind, shape) in kinds.items():
+        dtype = np.dtype(kind)
+        if dtype.kind not in "biuf":
+            raise ValueError(f"expected numbers, got {dtype} in {name!r:.80}")
+        arrays[name] = np.ndarray(shape, dtype, data, start)  # refuses what lies beyond the end
+        start += arrays[name].nbytes
+    if start != len(data):
+        raise ValueError(f"expected arrays of {start} bytes, got {len(data)}")
+    return arrays
 
 
 # --- what makes a fit ----------------------------------------------------------------------------

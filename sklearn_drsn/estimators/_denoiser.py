@@ -211,6 +211,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     True
     """
 
+    _network = DenoisingDRSN
     _parameter_constraints = {
         **BaseNetworkEstimator._parameter_constraints,
         "depth": [Interval(Integral, 1, None, closed="left")],
@@ -511,7 +512,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         dim = len(sizes)
         longest = self.window_length or _LONGEST_WHOLE[dim]
         piece = self.window_length or _PIECE[dim]
-        self._window = tuple(size if size <= longest else piece for size in sizes)
+        self._window = tuple(size if size <= longest else int(piece) for size in sizes)
         self.window_length_ = self._window[0] if dim == 1 else self._window
 
     def _patch_sets(self, X, clean, seed):
@@ -601,15 +602,16 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             "dim": self._dim,
         }
 
-    def _make_net(self):
+    def _make_net(self, weights=None):
         return make_network(
             Settings(**self._settings),
-            lambda: DenoisingDRSN(**self._architecture),
+            lambda: self._network(**self._architecture),
             CRITERIA[self._teacher],
             None,
             kind=PatchNetwork,
             callbacks=self.callbacks,
             verbose=self.verbose,
+            weights=weights,
         )
 
     @property

@@ -67,6 +67,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     }
 
+    _network = DRSN
     _aligned = None  # where nobody has looked
     _weight_decay = 0.01
 
@@ -340,14 +341,15 @@ class BaseDRSN(BaseNetworkEstimator):
     def augment_(self):
         return self._settings["augment"]
 
-    def _make_net(self):
+    def _make_net(self, weights=None):
         return make_network(
             Settings(**self._settings),
-            lambda: DRSN(**self._architecture),
+            lambda: self._network(**self._architecture),
             self._criterion(),
             self._score,
             callbacks=self.callbacks,
             verbose=self.verbose,
+            weights=weights,
         )
 
     def _predict(self, X, convert, out=None, *, method=None):

@@ -17,6 +17,8 @@ def write_atomically(path, data):
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk, for example
+            error.filename = str(path)
         temporary.unlink(missing_ok=True)
         raise

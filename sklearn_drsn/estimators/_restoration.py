@@ -219,7 +219,7 @@ class BaseRestorer(BaseNetworkEstimator):
     def _degrade_image(self, rng, image):
         return self._degrade(rng, image[None])[0]
 
-    def _make_net(self):
+    def _make_net(self, weights=None):
         return make_network(
             Settings(**self._settings),
             lambda: self._network(**self._architecture),
@@ -228,6 +228,7 @@ class BaseRestorer(BaseNetworkEstimator):
             kind=PatchNetwork,
             callbacks=self.callbacks,
             verbose=self.verbose,
+            weights=weights,
         )
 
     # --- restoring -------------------------------------------------------------------------------

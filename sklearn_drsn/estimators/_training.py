@@ -23,6 +23,8 @@ from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
+from sklearn_drsn.estimators._expectations import expect
+from sklearn_drsn.estimators._outline import outline
 from sklearn_drsn.estimators._progress import ProgressLine
 from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
 from sklearn_drsn.layers import Dropout
@@ -313,11 +315,21 @@ def is_skorch_callback(callback):
 
 
 def make_network(
-    settings, make_module, criterion, score, *, kind=Network, callbacks=None, verbose=0
+    settings,
+    make_module,
+    criterion,
+    score,
+    *,
+    kind=Network,
+    callbacks=None,
+    verbose=0,
+    weights=None,
 ):
-    """Net over a new module whose weights are drawn from the seed."""
-    with torch.device("meta"):  # draws nothing from the global generator
-        module = make_module()
+    """Net over a new module whose weights are drawn from the seed.
+
+    ValueError before anything is allocated if ``weights``, which are to be set, are of another one.
+    """
+    module = outline(make_module, weights)
     empty = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in module.state_dict().items()}
     module.load_state_dict(empty, assign=True)  # to_empty would import half of torch
     module.reset_parameters(make_generator(settings.seed, "weights"))
@@ -453,13 +465,15 @@ class _Keeping(Callback):
             )
 
     def resume(self, net):
-        state = self.checkpoint.state
-        if state is None:
+        if self.checkpoint.state is None:
             return
-        set_state(net, state["net"])
-        net.first_epoch_ = state["first_epoch"]
-        vars(self.stopping).update(state["stopping"])
-        self.stopping.weights = _to_tensors(self.stopping.weights)
+        try:
+            self._take(net, self.checkpoint.state)
+        except Exception as error:
+            raise ValueError(
+                f"the checkpoint {self.checkpoint.newest} holds no state of this fit and was "
+                f"removed, fit again to begin anew: {error!r:.200}"
+            ) from error
         if net.callbacks:
             warnings.warn(
                 f"training goes on from a checkpoint, but the callbacks {net.callbacks} begin "
@@ -467,6 +481,18 @@ class _Keeping(Callback):
                 UserWarning,
                 stacklevel=7,
             )
+
+    def _take(self, net, state):
+        remembered, first_epoch = state["stopping"], state["first_epoch"]
+        expected, patience = sorted(vars(self.stopping)), self.stopping.patience
+        expect(sorted(remembered) == expected, f"a memory of {expected}", sorted(remembered))
+        found = remembered["patience"]
+        expect(found == patience, f"a patience of {patience}", found)
+        set_state(net, state["net"])
+        expect(0 <= first_epoch <= len(net.history), "a first epoch of the history", first_epoch)
+        net.first_epoch_ = first_epoch
+        vars(self.stopping).update(remembered)
+        self.stopping.weights = _to_tensors(self.stopping.weights)
 
 
 def train(

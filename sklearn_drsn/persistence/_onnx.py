@@ -50,7 +50,8 @@ def export_onnx(estimator, path):
     sklearn.exceptions.NotFittedError
         If the estimator is not fitted.
     TypeError
-        If an estimator, a step or the type of the labels cannot be exported.
+        If an estimator, a step or the type of the labels cannot be exported: dates, long doubles
+        and objects other than strings and numbers have no counterpart in ONNX.
     RuntimeError
         If onnxruntime does not agree with ``predict``; no file is written then.
 
@@ -254,16 +255,23 @@ def _add_labels(onnx, model, classes):
 
 
 def _label_table(onnx, classes):
-    if all(isinstance(label, str) for label in classes):
-        values = [label.encode() for label in classes.tolist()]
+    labels = classes.tolist()
+    if all(map(_is_unicode, labels)):
+        values = [label.encode() for label in labels]
         return onnx.helper.make_tensor("classes", onnx.TensorProto.STRING, [len(values)], values)
-    values = np.array(classes.tolist()) if classes.dtype.kind == "O" else classes
-    if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
+    values = np.array(labels) if classes.dtype.kind == "O" else classes
+    exact = values.dtype.kind in "biuf" and values.dtype.itemsize <= 8
+    if not exact or values.tolist() != labels:
         raise TypeError(
-            f"labels in ONNX are strings, integers, floats or booleans, got classes_ of dtype "
-            f"{classes.dtype}: {classes[:3]}"
+            "labels in ONNX are strings of Unicode, or integers, floats or booleans of up to 64 "
+            f"bits, got classes_ of dtype {classes.dtype}: {labels[:3]}"
         )
-    return onnx.numpy_helper.from_array(values, "classes")
+    return onnx.numpy_helper.from_array(values.astype(values.dtype.newbyteorder("=")), "classes")
+
+
+def _is_unicode(label):
+    """Whether it is a string without halves of characters, which UTF-8 has none of."""
+    return isinstance(label, str) and not re.search("[\ud800-\udfff]", label)
 
 
 def _describe(onnx, model, estimator):

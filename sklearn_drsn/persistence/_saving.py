@@ -48,7 +48,13 @@ def save(estimator, path):
         function to augment with, callbacks, a class of optimizers, metadata requests. The message
         names it.
     ValueError
-        If a parameter is out of range.
+        If a parameter is out of range, or the estimator is one that :func:`load` would refuse, such
+        as one with NaN among its weights.
+
+    Notes
+    -----
+    Labels come back as they were, in type and value: numbers of every width and byte order,
+    booleans, strings as wide as they were, dates and durations in their unit.
 
     See Also
     --------
@@ -90,7 +96,8 @@ def load(path, device="auto"):
     """Read an estimator that :func:`save` wrote.
 
     Nothing in the file is executed or imported, and nothing is built before the whole file has
-    been checked: its length, its checksum, the names, types and shapes of all that it holds.
+    been checked: its length, its checksum, the names, types and shapes of all that it holds, that
+    its numbers are some that a fit can give. It takes memory in proportion to the file's length.
 
     Parameters
     ----------
@@ -189,7 +196,7 @@ def _read(data):
     if cls is None:
         raise ValueError(f"sklearn_drsn has no estimator {document['class']!r:.80}")
     arrays = _safetensors().load(data)
-    state = {key: decode(node, arrays) for key, node in document["state"].items()}
+    state = decode(document["state"], arrays)
     if arrays:
         raise ValueError(f"it holds tensors that belong nowhere: {sorted(arrays)[:3]}")
     check_state(cls, state)
@@ -212,7 +219,13 @@ def _read_bytes(path):
 
 
 def _header(data):
-    return _json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    end = 8 + int.from_bytes(data[:8], "little")
+    if end > len(data):
+        raise ValueError(f"it is damaged: expected a header of {end} bytes, got {len(data)}")
+    try:
+        return _json(data[8:end])
+    except ValueError as error:
+        raise ValueError(f"it is damaged: its header is no JSON, {error}") from error
 
 
 def _data_length(header):

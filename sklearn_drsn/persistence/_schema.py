@@ -2,7 +2,8 @@
 
 A checksum tells accidents from files as they were written, but whoever writes a file writes its
 checksum too. So a state is looked at before anything is built from it: its names and types, that
-its parts belong together, and that the network is no larger than the weights that are there.
+its parts belong together and hold numbers that a fit can give, and that the network is no larger
+than the weights that are there.
 """
 
 import math
@@ -10,7 +11,6 @@ from dataclasses import fields
 from numbers import Real
 
 import numpy as np
-import torch
 
 from sklearn_drsn.estimators import (
     CSSFNSuperResolver,
@@ -22,26 +22,16 @@ from sklearn_drsn.estimators import (
     SoftThresholdDenoiser,
     SoftThresholdTransformer,
 )
+from sklearn_drsn.estimators._base import summarise
 from sklearn_drsn.estimators._denoising import PatchScaler
+from sklearn_drsn.estimators._expectations import expect, naming
+from sklearn_drsn.estimators._outline import check_sizes, outline
 from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
 from sklearn_drsn.estimators._training import Settings
-from sklearn_drsn.networks import CSSFN, DRSN, MACR, MSRN, DnCNN
-from sklearn_drsn.networks._denoiser import DenoisingDRSN
 from sklearn_drsn.wavelets import check_recipe
 
 __all__ = ["ESTIMATORS", "check_state"]
 
-_NETWORKS = {
-    DRSNClassifier: DRSN,
-    DRSNRegressor: DRSN,
-    SoftThresholdDenoiser: DenoisingDRSN,
-    DnCNNDenoiser: DnCNN,
-    MACRDeblurrer: MACR,
-    MSRNSuperResolver: MSRN,
-    CSSFNSuperResolver: CSSFN,
-    SoftThresholdTransformer: None,
-}
-ESTIMATORS = {cls.__name__: cls for cls in _NETWORKS}
 _COMMON = {
     "n_features_in_": int,
     "feature_names_in_": np.ndarray,
@@ -62,7 +52,7 @@ _ROWS = {
     "input_shape_": tuple,
     "_input_scaler": InputScaler,
     "_aligned": bool | None,
-    "_weight_decay": float,
+    "_weight_decay": Real,
 }
 _IMAGES = {**_NET, "_n_channels": int}
 _ATTRIBUTES = {
@@ -100,15 +90,19 @@ _OPTIONAL = {
     "_aligned",
     "_weight_decay",
 }
+ESTIMATORS = {cls.__name__: cls for cls in _ATTRIBUTES}
 _LARGEST_SAMPLE = 2**40  # values
-# What networks have as many of as tensors, or many more of; all other sizes are axes of tensors.
-_COUNTS = {"depth", "n_blocks", "n_groups", "n_scales"}
+_NO_SEED = np.iinfo(np.int32).max  # and none above
+_CONTAINERS = ("default", "pandas", "polars")
 _MEMORIES = {
     "adam": {"step", "exp_avg", "exp_avg_sq"},
     "adamw": {"step", "exp_avg", "exp_avg_sq"},
     "nadam": {"step", "exp_avg", "exp_avg_sq", "mu_product"},
     "sgd": {"momentum_buffer"},
 }
+# By the last part of their names: these are never negative, and mean squares may have overflowed.
+_MEAN_SQUARES = {"exp_avg_sq", "running_var"}
+_POSITIVE = {*_MEAN_SQUARES, "mu_product", "num_batches_tracked", "step"}
 
 
 def check_state(cls, state):
@@ -116,48 +110,48 @@ def check_state(cls, state):
     parameters = _check_names(cls, state)
     estimator = cls(**parameters)
     estimator._validate_params()
-    if _NETWORKS[cls] is not None:
+    if cls is not SoftThresholdTransformer:
         estimator._check_parameters()
     if len(state) == len(parameters):
         return
-    if _NETWORKS[cls] is not None:
-        _check_settings(cls, state["_settings"], parameters)
-        _check_network(_NETWORKS[cls], state)
+    if cls is not SoftThresholdTransformer:
+        with naming("_settings"):
+            _check_settings(cls, state["_settings"], parameters)
+        with naming("_net_state"):
+            _check_network(cls._network, state)
+        with naming("history_"):
+            _check_history(state)
     _check_parts(state)
-
-
-def _expect(condition, expectation, got):
-    if not condition:
-        raise ValueError(f"expected {expectation}, got {got!r:.200}")
 
 
 def _check_names(cls, state):
     """The parameters of the state."""
     names = set(cls._get_param_names())
     attributes = _ATTRIBUTES[cls]
-    _expect(names <= set(state), f"all parameters of {cls.__name__}", sorted(state))
+    expect(names <= set(state), f"all parameters of {cls.__name__}", sorted(state))
     fitted = set(state) - names
     unknown = fitted - set(attributes)
-    _expect(not unknown, f"attributes that {cls.__name__} has", sorted(unknown))
+    expect(not unknown, f"attributes that {cls.__name__} has", sorted(unknown))
     missing = set(attributes) - _OPTIONAL - fitted if fitted else ()
-    _expect(not missing, f"a fitted {cls.__name__} that lacks nothing", sorted(missing))
+    expect(not missing, f"a fitted {cls.__name__} that lacks nothing", sorted(missing))
     for name in fitted:
         value = state[name]
         kind = attributes[name]
         right = isinstance(value, kind) and (kind == bool | None or not isinstance(value, bool))
-        _expect(right, f"{name} to be {kind}", value)
+        expect(right, f"{name} to be {kind}", value)
     return {name: state[name] for name in names}
 
 
 def _check_settings(cls, settings, parameters):
     names = {field.name for field in fields(Settings)}
-    _expect(set(settings) == names, f"settings {sorted(names)}", sorted(settings))
-    _expect(type(settings["seed"]) is int and settings["seed"] >= 0, "a seed", settings["seed"])
+    expect(set(settings) == names, f"settings {sorted(names)}", sorted(settings))
+    seed = settings["seed"]
+    expect(type(seed) is int and 0 <= seed < _NO_SEED, "a seed", seed)
     changed = {name: settings[name] for name in names & set(parameters)}
     cls(**{**parameters, **changed})._check_parameters()
     cls(**{**parameters, **changed})._validate_params()
     for name in names - set(parameters) - {"seed"}:
-        _expect(settings[name] is None, f"no {name}", settings[name])
+        expect(settings[name] is None, f"no {name}", settings[name])
 
 
 # --- the network ---------------------------------------------------------------------------------
@@ -166,62 +160,96 @@ def _check_settings(cls, settings, parameters):
 def _check_network(network, state):
     """The weights are those of the network, which is not built with storage before that is so."""
     net_state, architecture = state["_net_state"], state["_architecture"]
-    _expect(
-        set(net_state) == {"module", "optimizer", "history"}, "a net's state", sorted(net_state)
-    )
+    kinds = {"module": dict, "optimizer": dict, "history": list}
+    _check_kinds("a net's state", net_state, kinds)
     weights = net_state["module"]
-    _check_sizes(architecture, weights)
-    with torch.device("meta"):
-        module = network(**architecture)
-    expected = {
-        name: (tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in module.state_dict().items()
-    }
-    found = {name: (array.shape, array.dtype.name) for name, array in weights.items()}
-    _expect(found == expected, f"weights {expected!r:.200}", found)
+    check_sizes(architecture, weights)
+    module = outline(lambda: network(**architecture), weights)
+    for name, array in weights.items():
+        _check_numbers(name, array)
     shapes = [tuple(parameter.shape) for parameter in module.parameters()]
     _check_optimizer(net_state["optimizer"], state["_settings"]["optimizer"], shapes)
-    _check_history(net_state["history"])
-    _check_history(state["history_"])
 
 
-def _check_sizes(architecture, weights):
-    """Nothing is larger than what the weights allow for, so that no time or memory is wasted."""
-    arrays = all(isinstance(array, np.ndarray) for array in weights.values())
-    _expect(arrays, "weights to be arrays", weights)
-    n_values = sum(array.size for array in weights.values())
-    for name, value in architecture.items():
-        if isinstance(value, int):
-            most = len(weights) if name in _COUNTS else max(1000, n_values)
-            _expect(0 <= value <= most, f"{name} of at most {most}", value)
-        _expect(isinstance(value, int | float | str | None), f"{name} to be plain", value)
+def _check_kinds(name, value, kinds):
+    """A dict of these keys and the kinds of their values."""
+    expect(isinstance(value, dict) and set(value) == set(kinds), f"{name} of {set(kinds)}", value)
+    for key, kind in kinds.items():
+        expect(isinstance(value[key], kind), f"{key} to be a {kind.__name__}", value[key])
+
+
+def _check_numbers(name, array):
+    """Finite, but for mean squares, and not negative where that makes no sense."""
+    kind = name.rpartition(".")[2]
+    right = array >= 0 if kind in _POSITIVE else np.ones(array.shape, bool)
+    if kind not in _MEAN_SQUARES:
+        right = right & np.isfinite(array)
+    expectation = "positive" if kind in _MEAN_SQUARES else "finite"
+    expect(right.all(), f"{expectation} values in {name!r}", array[~right][:3])
 
 
 def _check_optimizer(optimizer, name, shapes):
     """What the optimizer remembers fits the parameters, matrices first as the engine has them."""
-    _expect(set(optimizer) == {"state", "param_groups"}, "an optimizer's state", sorted(optimizer))
+    _check_kinds("an optimizer's state", optimizer, {"state": dict, "param_groups": list})
     shapes = sorted(shapes, key=lambda shape: len(shape) <= 1)
     n_matrices = sum(len(shape) > 1 for shape in shapes)
     numbers = list(range(len(shapes)))
-    groups = [group["params"] for group in optimizer["param_groups"]]
+    groups = optimizer["param_groups"]
+    expect(_is_plain(groups) and all(isinstance(g, dict) for g in groups), "plain groups", groups)
+    groups = [group.get("params") for group in groups]
     expected = [numbers[:n_matrices], numbers[n_matrices:]]
-    _expect(groups == expected, f"parameters in groups {expected}", groups)
+    expect(groups == expected, f"parameters in groups {expected}", groups)
     for number, memory in optimizer["state"].items():
-        _expect(type(number) is int and number in numbers, "the number of a parameter", number)
-        _expect(set(memory) == _MEMORIES[name], f"a memory of {name}", sorted(memory))
-        for value in memory.values():
-            right = isinstance(value, np.ndarray) and value.dtype == np.float32
-            right = right and value.shape in ((), shapes[number])
-            _expect(value is None or right, f"a memory of shape {shapes[number]}", value)
+        expect(type(number) is int and number in numbers, "the number of a parameter", number)
+        expect(set(memory) == _MEMORIES[name], f"a memory of {name}", sorted(memory))
+        for key, value in memory.items():
+            if value is not None:
+                right = isinstance(value, np.ndarray) and value.dtype == np.float32
+                right = right and value.shape in ((), shapes[number])
+                expect(right, f"a memory of shape {shapes[number]}", value)
+                _check_numbers(f"memory {number}.{key}", value)
 
 
-def _check_history(history):
-    for row in history:
-        plain = isinstance(row, dict) and all(
-            isinstance(key, str) and (value is None or isinstance(value, Real | list | str))
-            for key, value in row.items()
-        )
-        _expect(plain, "a history of numbers", row)
+# --- the history ---------------------------------------------------------------------------------
+
+
+def _check_history(state):
+    rows = state["_net_state"]["history"]
+    for epoch, row in enumerate(rows, 1):
+        _check_epoch(epoch, row)
+    n_epochs, best = len(rows), state["best_epoch_"]
+    expect(state["n_iter_"] == n_epochs, f"n_iter_={n_epochs}, as in the history", state["n_iter_"])
+    expect(min(1, n_epochs) <= best <= n_epochs, f"best_epoch_ of 1 to {n_epochs}", best)
+    found, expected = state["history_"], summarise(rows)
+    expect(len(found) == n_epochs, f"a history_ of {n_epochs} epochs", len(found))
+    for row, counterpart in zip(found, expected, strict=True):
+        expect(repr(row) == repr(counterpart), f"history_ to hold {counterpart}", row)
+
+
+def _check_epoch(epoch, row):
+    """What the net recorded in an epoch, and whatever its callbacks did."""
+    expect(isinstance(row, dict) and _is_plain(row), f"epoch {epoch} to be plain", row)
+    recorded = {"epoch", "train_loss", "lr", "seconds"}
+    expect(recorded <= set(row), f"epoch {epoch} to have {sorted(recorded)}", sorted(row))
+    expect(type(row["epoch"]) is int and row["epoch"] == epoch, f"epoch {epoch}", row["epoch"])
+    for name in (recorded | {"valid_loss", "valid_score"}) & set(row):
+        expect(_is_number(row[name]), f"{name} of epoch {epoch} to be a number", row[name])
+    for name in recorded:
+        finite = np.isfinite(row[name]) and (name == "train_loss" or row[name] >= 0)
+        expect(finite, f"a {name} of epoch {epoch} that training can have", row[name])
+
+
+def _is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_plain(value):
+    if isinstance(value, dict):
+        names = all(isinstance(key, str) for key in value)
+        return names and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, Real | np.bool_ | str)
 
 
 # --- parts that belong together ------------------------------------------------------------------
@@ -230,69 +258,96 @@ def _check_history(history):
 def _check_parts(state):
     for name, check in _PARTS.items():
         if name in state:
-            check(state)
+            with naming(name):
+                check(state)
 
 
 def _check_classes(state):
     classes = state["classes_"]
-    _expect(classes.ndim == 1, "classes_ of one axis", classes.shape)
-    _expect(np.array_equal(np.unique(classes), classes), "classes_ in order", classes)
+    expect(classes.ndim == 1, "classes_ of one axis", classes.shape)
+    labels = all(isinstance(label, str | Real | np.generic) for label in classes)
+    expect(labels, "classes_ of labels", classes)
+    expect(np.array_equal(np.unique(classes), classes), "classes_ in order", classes)
     n_outputs = state["_architecture"]["n_outputs"]
-    _expect(len(classes) == n_outputs, f"{n_outputs} classes", len(classes))
+    expect(len(classes) == n_outputs, f"{n_outputs} classes", len(classes))
 
 
 def _check_samples(state):
     shape, architecture = state["input_shape_"], state["_architecture"]
     _check_shape("input_shape_", shape)
     expected = architecture["n_channels"], architecture["dim"]
-    _expect((shape[0], len(shape) - 1) == expected, f"{expected} channels and axes", shape)
+    expect((shape[0], len(shape) - 1) == expected, f"{expected} channels and axes", shape)
     sizes = {shape[0], math.prod(shape)}  # the second where rows are given a shape
-    _expect(state["n_features_in_"] in sizes, f"one of {sizes} features", state["n_features_in_"])
+    expect(state["n_features_in_"] in sizes, f"one of {sizes} features", state["n_features_in_"])
 
 
 def _check_weight_decay(state):
     decay = state["_weight_decay"]
-    _expect(0 <= decay < math.inf, "a weight decay", decay)
+    expect(0 <= decay < math.inf, "a weight decay", decay)
 
 
 def _check_input_scaler(state):
     scaler = vars(state["_input_scaler"])
     mode, statistics = scaler.get("mode"), {"mean_", "scale_"}
-    _expect(mode in ("channel", "sample", None), "a mode of scaling", mode)
+    expect(mode in ("channel", "sample", None), "a mode of scaling", mode)
     expected = {"mode", *(statistics if mode == "channel" else ())}
-    _expect(set(scaler) == expected, f"a scaler with {sorted(expected)}", sorted(scaler))
-    for name in expected - {"mode"}:
-        _check_statistic(scaler[name], (state["_architecture"]["n_channels"],))
+    expect(set(scaler) == expected, f"a scaler with {sorted(expected)}", sorted(scaler))
+    if mode == "channel":
+        _check_scaling(scaler, state["_architecture"]["n_channels"])
 
 
 def _check_target_scaler(state):
     scaler, shape = vars(state["_target_scaler"]), state["_target_shape"]
-    _expect(set(scaler) == {"mean_", "scale_"}, "a scaler of targets", sorted(scaler))
+    expect(set(scaler) == {"mean_", "scale_"}, "a scaler of targets", sorted(scaler))
+    n_outputs = state["_architecture"]["n_outputs"]
     if shape:
         _check_shape("_target_shape", shape)
-    _expect(np.prod(shape) == state["_architecture"]["n_outputs"], "as many targets", shape)
-    for statistic in scaler.values():
-        _check_statistic(statistic, (state["_architecture"]["n_outputs"],))
+    expect(len(shape) < 2 and math.prod(shape) == n_outputs, f"{n_outputs} targets", shape)
+    _check_scaling(scaler, n_outputs)
+
+
+def _check_scaling(scaler, n_columns):
+    for name in ("mean_", "scale_"):
+        _check_statistic(name, scaler[name], (n_columns,))
+    expect((scaler["scale_"] > 0).all(), "positive deviations in scale_", scaler["scale_"])
 
 
 def _check_patch_scaler(state):
     scaler, architecture = vars(state["_scale"]), state["_architecture"]
     expected = {"centre", "highest", "lowest"}
-    _expect(set(scaler) == expected, f"a scaler with {sorted(expected)}", sorted(scaler))
-    for statistic in (*scaler.values(), state["_error"]):
-        _check_statistic(statistic, (1, architecture["n_channels"], *(1,) * architecture["dim"]))
-    _expect((state["_error"] >= 0).all(), "a power", state["_error"])
-    _check_shape("_window", state["_window"])
-    _expect(len(state["_window"]) == architecture["dim"], "a window", state["_window"])
-    n_dims = state["_n_dims"]
-    _expect(n_dims in (2, 3, 4), "2 to 4 dimensions", n_dims)
-    _expect(max(n_dims, 3) - 2 == architecture["dim"], "a window for each axis", n_dims)
-    _expect(
-        state["supervision_"] in ("clean", "self", "synthetic"), "a kind", state["supervision_"]
-    )
-    levels = state.get("noise_level_", ())
-    plain = len(levels) == 2 and all(isinstance(level, Real) for level in levels)
-    _expect(plain, "a lowest and a highest noise level", levels)
+    expect(set(scaler) == expected, f"a scaler with {sorted(expected)}", sorted(scaler))
+    for name, statistic in {**scaler, "_error": state["_error"]}.items():
+        shape = (1, architecture["n_channels"], *(1,) * architecture["dim"])
+        _check_statistic(name, statistic, shape)
+    ordered = (scaler["lowest"] <= scaler["highest"]).all()
+    expect(ordered, f"a highest offset of at least {scaler['lowest']}", scaler["highest"])
+    expect((state["_error"] >= 0).all(), "_error to be a power", state["_error"])
+
+
+def _check_windows(state):
+    window, n_dims, architecture = state["_window"], state["_n_dims"], state["_architecture"]
+    _check_shape("_window", window)
+    expect(len(window) == architecture["dim"], f"_window of {architecture['dim']} axes", window)
+    expect(n_dims in (2, 3, 4), "2 to 4 dimensions", n_dims)
+    expect(max(n_dims, 3) - 2 == architecture["dim"], "a window for each axis", n_dims)
+    length = window[0] if len(window) == 1 else window
+    expect(state["window_length_"] == length, f"window_length_={length}", state["window_length_"])
+    n_channels = 1 if n_dims == 2 else state["n_features_in_"]
+    found = architecture["n_channels"]
+    expect(found == n_channels, f"{n_channels} channels in _architecture", found)
+
+
+def _check_supervision(state):
+    kind, levels = state["supervision_"], state.get("noise_level_", ())
+    expect(kind in ("clean", "self", "synthetic"), "a kind of supervision_", kind)
+    plain = len(levels) == 2 and all(map(_is_number, levels))
+    ordered = plain and 0 <= levels[0] <= levels[1] < math.inf
+    expect(ordered, "a lowest and a highest noise_level_", levels)
+
+
+def _check_channels(state):
+    expected = state["_architecture"]["n_channels"]
+    expect(state["_n_channels"] == expected, f"_n_channels={expected}", state["_n_channels"])
 
 
 def _check_rule(state):
@@ -301,33 +356,56 @@ def _check_rule(state):
     transformer = SoftThresholdTransformer(**{**parameters, **changed})
     transformer._validate_params()
     check_recipe(transformer._asked_for())
-    _expect(state["_n_dims"] in (2, 3), "2 or 3 dimensions", state["_n_dims"])
-    level = np.asarray(state.get("noise_level_", 0.0))
-    right = level.dtype.kind == "f" and level.ndim <= 1 and np.isfinite(level).all()
-    _expect(right and (level >= 0).all(), "noise levels", level)
+    expect(state["rule_"] != "auto", "rule_ to be what was chosen", state["rule_"])
+    n_dims = state["_n_dims"]
+    expect(n_dims in (2, 3), "2 or 3 dimensions", n_dims)
+    pooled = state["noise_level"] == "pooled"
+    expect("noise_level_" in state or not pooled, "a pooled noise_level_", sorted(state))
+    if "noise_level_" in state:
+        level, shape = np.asarray(state["noise_level_"]), (state["n_features_in_"],)[: n_dims - 2]
+        right = level.dtype.kind == "f" and level.shape == shape
+        expect(right, f"noise_level_ of shape {shape}", level)
+        expect((level >= 0).all() and np.isfinite(level).all(), "finite noise levels", level)
+    _check_report(state)
+
+
+def _check_report(state):
+    names = ("rule", "wavelet", "error")
+    for row in state.get("selection_report_", ()):
+        expect(isinstance(row, dict) and tuple(row) == names, f"a report of {names}", row)
+        expect(_is_number(row["error"]), "an error of a rule", row["error"])
+    for row in state.get("selection_report_", ())[:1]:
+        chosen = state["rule_"], state["wavelet_"]
+        expect((row["rule"], row["wavelet"]) == chosen, f"a report that begins with {chosen}", row)
 
 
 def _check_shape(name, shape):
     sizes = len(shape) > 0 and all(type(size) is int and size > 0 for size in shape)
-    _expect(sizes, f"{name} of positive integers", shape)
-    _expect(math.prod(shape) <= _LARGEST_SAMPLE, f"{name} that a sample can have", shape)
+    expect(sizes, f"{name} of positive integers", shape)
+    expect(math.prod(shape) <= _LARGEST_SAMPLE, f"{name} that a sample can have", shape)
 
 
-def _check_statistic(array, shape):
-    right = isinstance(array, np.ndarray) and array.shape == shape and array.dtype.kind == "f"
-    _expect(right, f"a statistic of shape {shape}", array)
-    _expect(np.isfinite(array).all(), "a finite statistic", array)
+def _check_statistic(name, array, shape):
+    right = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == np.float64
+    expect(right, f"{name} of shape {shape} in float64", array)
+    expect(np.isfinite(array).all(), f"{name} to be finite", array)
 
 
 def _check_number_of_features(state):
     n_features = state["n_features_in_"]
-    _expect(0 < n_features < _LARGEST_SAMPLE, f"1 to {_LARGEST_SAMPLE} features", n_features)
+    expect(0 < n_features < _LARGEST_SAMPLE, f"1 to {_LARGEST_SAMPLE} features", n_features)
+
+
+def _check_output(state):
+    for name, container in state["_sklearn_output_config"].items():
+        known = name == "transform" and container in _CONTAINERS
+        expect(known, f"one of {_CONTAINERS} for transform", {name: container})
 
 
 def _check_names_of_features(state):
     names = state["feature_names_in_"]
     right = names.ndim == 1 and all(isinstance(name, str) for name in names.tolist())
-    _expect(right and len(names) == state["n_features_in_"], "names of all features", names)
+    expect(right and len(names) == state["n_features_in_"], "names of all features", names)
 
 
 _PARTS = {
@@ -339,5 +417,9 @@ _PARTS = {
     "_target_scaler": _check_target_scaler,
     "_weight_decay": _check_weight_decay,
     "_scale": _check_patch_scaler,
+    "_window": _check_windows,
+    "supervision_": _check_supervision,
+    "_n_channels": _check_channels,
+    "_sklearn_output_config": _check_output,
     "rule_": _check_rule,
 }

@@ -1,12 +1,15 @@
 """Fits that are killed, interrupted, or find damaged or foreign files, and go on."""
 
 import errno
+import io
 import json
 import os
 import pickle
+import re
 import resource
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -587,15 +590,96 @@ def test_a_checkpoint_runs_no_code(model, table, epochs, folder, tmp_path):
 
     interrupt(model(), epochs, *table)
     array = np.array([Payload()], dtype=object)
-    for name in ("document", "other"):
-        file = _checkpoints.io.BytesIO()
-        np.savez(file, **{name: array})
-        for path in folder.iterdir():
-            path.write_bytes(_checkpoints._seal(file.getvalue()))
-        for path in folder.iterdir():
-            with pytest.raises(ValueError, match="something else"):
-                _checkpoints._from_bytes(path)
+    (newest,) = folder.glob("*.checkpoint")
+    genuine, file = newest.read_bytes()[40:], io.BytesIO()
+    np.savez(file, document=array)
+    objects = genuine.replace(b'"<f4"', b'"|O" ', 1)
+    assert objects != genuine
+    for data in (pickle.dumps(Payload()), file.getvalue(), objects):
+        newest.write_bytes(_checkpoints._seal(data))
+        with pytest.raises(ValueError, match="something else"):
+            _checkpoints._from_bytes(newest)
     assert not (tmp_path / "payload").exists()
+
+
+def tampered(data, change):
+    """The checkpoint with a changed document and a checksum that fits."""
+    end = 48 + int.from_bytes(data[40:48], "little")
+    document = json.loads(data[48:end])
+    change(document)
+    text = json.dumps(document).encode()
+    return _checkpoints._seal(len(text).to_bytes(8, "little") + text + data[end:])
+
+
+def state_of(document, *keys):
+    """The named part of the state, as a list of pairs."""
+    node = document["state"]
+    for key in keys:
+        node = dict(node["dict"])[key]
+    return node["dict"]
+
+
+def swap_axes(document):
+    (name,) = (name for name in document["arrays"] if name.endswith("module.head.weight"))
+    document["arrays"][name][1].reverse()
+
+
+REFUSED_LATER = {
+    "another memory": (lambda d: state_of(d, "stopping").append(["restore", 5]), "a memory of"),
+    "another patience": (
+        lambda d: state_of(d, "stopping").append(["patience", 3]),
+        "a patience of None, got 3",
+    ),
+    "an epoch to come": (lambda d: state_of(d).append(["first_epoch", 100]), "a first epoch"),
+    "no weights": (lambda d: state_of(d, "net").append(["module", {"dict": []}]), "Missing key"),
+    "weights of another shape": (swap_axes, "size mismatch for head.weight"),
+}
+
+
+@pytest.mark.parametrize(("change", "match"), REFUSED_LATER.values(), ids=REFUSED_LATER)
+def test_a_tampered_checkpoint_is_refused_and_removed(model, table, epochs, folder, change, match):
+    interrupt(model(), epochs, *table)
+    (newest,) = folder.glob("*.checkpoint")
+    newest.write_bytes(tampered(newest.read_bytes(), change))
+    clf = model()
+    with pytest.raises(ValueError, match=f"holds no state of this fit.*{match}"):
+        clf.fit(*table)
+    assert not hasattr(clf, "net_")
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("net", []), ("other", 1)])
+def test_a_state_of_other_parts_makes_way_for_the_one_before(
+    model, table, epochs, folder, name, value
+):
+    expected = model().fit(*table)
+    interrupt(model(), epochs, *table)
+    (newest,) = folder.glob("*.checkpoint")
+    newest.write_bytes(tampered(newest.read_bytes(), lambda d: state_of(d).append([name, value])))
+    with pytest.warns(UserWarning, match="is damaged .*expected a state of"):
+        found = model().fit(*table)
+    assert epochs == [3, 4, 5]
+    assert bits(found, table[0]) == bits(expected, table[0])
+
+
+def test_a_small_checkpoint_makes_no_large_array(model, table, epochs, folder):
+    """Whatever its shapes say, compressed or not: nothing is unpacked beyond the file's bytes."""
+    interrupt(model(), epochs, *table)
+    (newest,) = folder.glob("*.checkpoint")
+    genuine, archive = newest.read_bytes()[40:], io.BytesIO()
+    np.savez_compressed(archive, document=np.zeros(2**25, np.uint8))  # 32 KiB
+    shape = re.search(rb'"<f4", \[(\d+)\]', genuine)
+    larger = genuine.replace(shape[0], shape[0][:-1] + b", 1000000]", 1)
+    document_length = int.from_bytes(genuine[:8], "little") + len(larger) - len(genuine)
+    larger = document_length.to_bytes(8, "little") + larger[8:]
+    assert len(archive.getvalue()) < 2**16
+    for data in (archive.getvalue(), larger):
+        newest.write_bytes(_checkpoints._seal(data))
+        tracemalloc.start()
+        with pytest.raises(ValueError, match="something else"):
+            _checkpoints._from_bytes(newest)
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+        tracemalloc.stop()
 
 
 # --- folders and disks ---------------------------------------------------------------------------
@@ -648,7 +732,7 @@ def test_a_disk_that_fills_up_is_a_warning_and_the_fit_goes_on(model, table, fol
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(_files.os, "fsync", fsync)
-    with pytest.warns(UserWarning, match="No space left on device; training goes on") as caught:
+    with pytest.warns(UserWarning, match="No space left on device: .*; training goes on") as caught:
         found = model().fit(X, y)
     assert len(caught) == 1
     assert len(calls) == N_EPOCHS

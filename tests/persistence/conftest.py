@@ -46,6 +46,12 @@ def fitted(request):
 
 
 @pytest.fixture
+def named():
+    """Function that gives the fitted estimator of a name; not to be changed."""
+    return fitted_once
+
+
+@pytest.fixture
 def classifier():
     """A fitted classifier of a table; not to be changed."""
     return fitted_once("classifier")

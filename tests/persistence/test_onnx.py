@@ -1,6 +1,7 @@
 """Exported graphs against predict, in onnxruntime."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -168,6 +169,13 @@ def test_pipelines(make, tmp_path):
         (np.array([1, 250], dtype=np.uint8), "tensor(uint8)"),
         (np.array([1.0, 2.0]), "tensor(double)"),
         (np.array([False, True]), "tensor(bool)"),
+        (np.array([-3, 70000], dtype=">i4"), "tensor(int32)"),
+        (np.array([1, 65000], dtype=">u2"), "tensor(uint16)"),
+        (np.array([1.0, 2.0], dtype=">f8"), "tensor(double)"),
+        (np.array(["a", "ß"], dtype=">U4"), "tensor(string)"),
+        (np.array(["a\0b", "c"]), "tensor(string)"),
+        (np.array([1, 2.0], dtype="f2"), "tensor(float16)"),
+        (np.array([1, 2.5], dtype=object), "tensor(double)"),
     ],
 )
 def test_labels_of_any_type(classes, kind):
@@ -183,6 +191,29 @@ def test_labels_of_any_type(classes, kind):
     assert session.get_outputs()[0].type == kind
     label, _ = session.run(None, {"X": np.array([[0.0, 1.0], [1.0, 0.0], [0.2, 0.8]])})
     assert label.tolist() == classes[[1, 0, 1]].tolist()
+
+
+def test_labels_of_another_byte_order_are_exported(tmp_path):
+    clf = TINY_NET().fit(TABLE, np.array([-3, 5, 70000], dtype=">i4")[np.arange(1000) % 3])
+    export_onnx(clf, tmp_path / "m")
+    assert_classifies(tmp_path / "m", clf, TABLE)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["2020-01-01", "2021-01-01"], dtype="M8[D]"),
+        np.array([1, 2], dtype="m8[s]"),
+        np.array([1, 2], dtype="g"),
+        np.array([1, 2**70], dtype=object),
+        np.array([0.5, 2**53 + 1], dtype=object),
+        np.array(["a", "\ud800"]),
+    ],
+    ids=str,
+)
+def test_labels_without_counterpart_are_refused_by_their_type(classes):
+    with pytest.raises(TypeError, match=re.escape(f"classes_ of dtype {classes.dtype}")):
+        _onnx._label_table(onnx, classes)
 
 
 # --- signals and images --------------------------------------------------------------------------

@@ -15,9 +15,19 @@ from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import EpochScoring
+from skorch.callbacks import EpochScoring, LRScheduler
 
-from sklearn_drsn import DRSNClassifier, DRSNRegressor, SoftThresholdTransformer
+from sklearn_drsn import (
+    CSSFNSuperResolver,
+    DnCNNDenoiser,
+    DRSNClassifier,
+    DRSNRegressor,
+    MACRDeblurrer,
+    MSRNSuperResolver,
+    SoftThresholdDenoiser,
+    SoftThresholdTransformer,
+)
+from sklearn_drsn.estimators._training import Network
 from sklearn_drsn.persistence import load, save
 
 TINY = {"depth": 1, "width": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
@@ -81,12 +91,25 @@ def test_unfitted_estimators_come_back_unfitted(path):
 
 LABELS = {
     "strings": ["a", "ß", "\ud800"],
+    "wide strings": np.array(["a", "b"], dtype="U10"),
+    "big-endian strings": np.array(["a", "bcd"], dtype=">U3"),
     "objects": np.array(["a", "bb", "c"], dtype=object),
+    "NumPy strings as objects": np.array([np.str_("a"), np.str_("b")], dtype=object),
     "integers": np.array([-7, 0, 2**40]),
-    "bytes of integers": np.array([1, 2, 255], dtype=np.uint8),
-    "big-endian": np.array([1, 2, 300], dtype=">i2"),
     "booleans": [False, True],
     "whole floats": [0.0, 1.0, 2.0],
+    "long double": np.array([1, 2**60 + 1], dtype="g"),
+    "days": np.array(["1999-12-31", "2020-02-29"], dtype="M8[D]"),
+    "nanoseconds": np.array([-(2**63) + 1, 1, 2**63 - 1]).view("M8[ns]"),
+    "steps of 25 s": np.array([0, 7], dtype="M8[25s]"),
+    "big-endian dates": np.array(["1999-12", "2020-02"], dtype=">M8[M]"),
+    "durations": np.array([-(2**63) + 1, 1], dtype="m8[us]"),
+    "durations of no unit": np.array([1, 2], dtype="m8"),
+    **{
+        order + kind: np.array([1, 2, 100], dtype=order + kind)
+        for order in "<>"
+        for kind in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+    },
 }
 
 
@@ -97,8 +120,16 @@ def test_classes_of_any_type(labels, path, table):
     clf = DRSNClassifier(**TINY).fit(X, labels[np.arange(len(X)) % len(labels)])
     save(clf, path)
     arrived = load(path, device="cpu")
-    assert arrived.classes_.dtype == clf.classes_.dtype.newbyteorder("=")
+    assert arrived.classes_.dtype == clf.classes_.dtype == labels.dtype
+    assert np.array_equal(arrived.classes_, clf.classes_)
     assert arrived.predict(X).tolist() == clf.predict(X).tolist()
+
+
+def test_classes_of_no_plain_type_are_refused_by_name(path, table):
+    X, _ = table
+    clf = DRSNClassifier(**TINY).fit(X, np.array([b"a", b"b"], dtype="V1")[np.arange(len(X)) % 2])
+    with pytest.raises(TypeError, match=r"classes_ holds values of dtype \|V1"):
+        save(clf, path)
 
 
 def test_parameters_that_hold_dicts_arrays_and_names_of_columns(path, table):
@@ -112,6 +143,94 @@ def test_parameters_that_hold_dicts_arrays_and_names_of_columns(path, table):
     assert arrived.feature_names_in_.tolist() == list("abcdef")
     save(SoftThresholdTransformer(noise_level=np.float64(0.5)), path)
     assert_same(load(path).noise_level, np.float64(0.5))
+
+
+ONE = {"max_epochs": 1, "device": "cpu", "random_state": 0}
+IMAGES = np.random.default_rng(0).random((3, 16, 18))
+SERIES = np.random.default_rng(0).normal(size=(12, 2, 40))
+THREE, FOUR = np.int64(3), np.int32(4)
+LEGAL = {
+    "NumPy numbers, table": lambda X, y: DRSNClassifier(
+        np.int64(1), FOUR, lr=np.float32(0.01), dropout=np.float32(0.1), **ONE
+    ).fit(X, y),
+    "NumPy numbers, series": lambda X, y: DRSNRegressor(
+        np.int64(1), FOUR, kernel_size=THREE, stem_stride=np.uint8(1), **ONE
+    ).fit(SERIES, SERIES[:, 0, :1]),
+    "NumPy numbers, denoiser": lambda X, y: SoftThresholdDenoiser(
+        np.int64(2), FOUR, kernel_size=THREE, window_length=np.int64(16), **ONE
+    ).fit(SERIES),
+    "NumPy numbers, DnCNN": lambda X, y: DnCNNDenoiser(
+        THREE, FOUR, patch_size=np.int64(8), residual=np.bool_(True), **ONE
+    ).fit(IMAGES),
+    "NumPy numbers, MACR": lambda X, y: MACRDeblurrer(
+        np.int64(1), np.int64(1), FOUR, patch_size=12, **ONE
+    ).fit(IMAGES),
+    "NumPy numbers, MSRN": lambda X, y: MSRNSuperResolver(
+        np.int64(2), np.int64(1), FOUR, patch_size=8, **ONE
+    ).fit(IMAGES),
+    "NumPy numbers, CSSFN": lambda X, y: CSSFNSuperResolver(
+        np.int64(2), np.int64(1), FOUR, np.int64(2), patch_size=8, **ONE
+    ).fit(IMAGES),
+    "NumPy numbers, transformer": lambda X, y: SoftThresholdTransformer(
+        np.float32(2), level=np.int64(2), noise_level=np.float32(1)
+    ).fit(X),
+    "constant columns": lambda X, y: DRSNClassifier(1, 4, **ONE).fit(0 * X, y),
+    "a constant target": lambda X, y: DRSNRegressor(1, 4, **ONE).fit(0 * X + 3, 0 * X[:, 0]),
+    "silence": lambda X, y: SoftThresholdDenoiser(1, 4, **ONE).fit(0 * SERIES),
+    "values beyond variance": lambda X, y: DRSNClassifier(1, 4, normalize=None, **ONE).fit(
+        1e25 * X, y
+    ),
+    "one class": lambda X, y: DRSNClassifier(1, 4, **ONE).fit(X, np.zeros(len(X))),
+    "early stopping": lambda X, y: DRSNClassifier(
+        1, 4, **{**ONE, "max_epochs": 9}, early_stopping=True, n_iter_no_change=2, lr=1
+    ).fit(X, y),
+    "one row at a time": lambda X, y: (
+        DRSNClassifier(1, 4, **ONE).partial_fit(X[:1], y[:1], np.unique(y)).partial_fit(X, y)
+    ),
+    "warm start": lambda X, y: DRSNClassifier(1, 4, warm_start=True, **ONE).fit(X, y).fit(X, y),
+    "other parameters since": lambda X, y: (
+        DRSNClassifier(1, 4, **ONE).fit(X, y).set_params(depth=5, optimizer="sgd", lr=1)
+    ),
+    "callbacks before": lambda X, y: (
+        DRSNClassifier(1, 4, callbacks=[LRScheduler("StepLR", step_size=1)], **ONE)
+        .fit(X, y)
+        .set_params(callbacks=None)
+    ),
+}
+
+
+@pytest.mark.parametrize("fit", LEGAL.values(), ids=LEGAL)
+def test_every_legal_fit_is_loaded(fit, path, table):
+    estimator = fit(*table)
+    save(estimator, path)
+    arrived = load(path, device="cpu").__getstate__()
+    assert_same(arrived, pickle.loads(pickle.dumps(estimator)).__getstate__())
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_interrupted_fits_are_loaded(path, table, monkeypatch, epoch):
+    def interrupt(net, *args):
+        if len(net.history) == epoch:
+            raise KeyboardInterrupt
+        return train_epoch(net, *args)
+
+    train_epoch = Network._train_epoch
+    monkeypatch.setattr(Network, "_train_epoch", interrupt)
+    clf = DRSNClassifier(1, 4, early_stopping=True, **{**ONE, "max_epochs": 3})
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*table)
+    save(clf, path)
+    arrived = load(path, device="cpu")
+    assert arrived.n_iter_ == arrived.best_epoch_ == epoch - 1
+    assert arrived.predict_proba(table[0]).tobytes() == clf.predict_proba(table[0]).tobytes()
+
+
+def test_streamed_fits_are_loaded(path, table):
+    X, y = table
+    np.save(path, X.astype(">f4"))
+    clf = DRSNClassifier(1, 4, **ONE).fit(np.load(f"{path}.npy", mmap_mode="r"), y)
+    save(clf, path)
+    assert load(path, device="cpu").predict(X).tolist() == clf.predict(X).tolist()
 
 
 def test_the_output_container_comes_back(path, table):
@@ -234,7 +353,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(classifier, path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(failing, fail)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
             save(classifier, path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
@@ -342,6 +461,15 @@ def test_other_files_are_refused(path, data):
     assert_refused(path)
 
 
+def test_a_file_that_is_cut_off_is_called_damaged(classifier, path):
+    save(classifier, path)
+    data = path.read_bytes()
+    n_header = int.from_bytes(data[:8], "little") + 8
+    for n_bytes, expected in ((100, f"a header of {n_header}"), (n_header + 9, str(len(data)))):
+        path.write_bytes(data[:n_bytes])
+        assert_refused(path, f"it is damaged: expected {expected} bytes, got {n_bytes}")
+
+
 def test_safetensors_of_others_are_refused(path):
     safetensors.numpy.save_file({"weight": np.ones(3)}, path, {"format": "pt"})
     assert_refused(path, "was not written by sklearn_drsn")
@@ -389,6 +517,17 @@ def inner(node, key):
     return node[key]
 
 
+def recorded(name, value):
+    """Function that changes what the net recorded in the first epoch."""
+
+    def change(document):
+        row = inner(inner(inner(state(document), "_net_state"), "history"), 0)
+        row["dict"] = [pair for pair in row["dict"] if pair[0] != name] + [[name, value]]
+
+    return change
+
+
+WIDE = {"text": [[1500], ["a" * 1500, *[""] * 1499]]}  # 4 KB that become 9 MB
 TAMPERED = {
     "format to come": (setter("format", value=2), "its format is 2, .* reads 1"),
     "no format": (setter("format", value=None), "its format is None"),
@@ -435,6 +574,63 @@ TAMPERED = {
     "code for augmentation": (setter("state", "_settings", "augment", value="eval"), "augment"),
     "a tensor of nowhere": (setter("state", "depth", value={"array": "nowhere"}), "nowhere"),
     "a bool for a number": (setter("state", "n_iter_", value=True), "n_iter_"),
+    "a seed that is none": (setter("state", "_settings", "seed", value=2**31), "a seed"),
+    "other epochs": (setter("state", "n_iter_", value=7), "n_iter_=1"),
+    "a best epoch to come": (setter("state", "best_epoch_", value=2), "best_epoch_ of 1 to 1"),
+    "no best epoch": (setter("state", "best_epoch_", value=0), "best_epoch_ of 1 to 1"),
+    "no history_": (setter("state", "history_", value=[]), "history_ of 1 epochs"),
+    "another history_": (setter("state", "history_", 0, "lr", value=0.5), "history_ to hold"),
+    "a history_ of numbers": (setter("state", "history_", value=[1]), "history_ to hold"),
+    "no list of epochs": (
+        setter("state", "_net_state", "history", value=0),
+        "history to be a list",
+    ),
+    "an epoch that is none": (
+        setter("state", "_net_state", "history", value=[None]),
+        "epoch 1 to be plain",
+    ),
+    "an empty epoch": (
+        setter("state", "_net_state", "history", value=[{"dict": []}]),
+        "epoch 1 to have .*train_loss",
+    ),
+    "another epoch": (recorded("epoch", 2), "epoch 1, got 2"),
+    "a loss in words": (recorded("train_loss", "low"), "train_loss of epoch 1 to be a number"),
+    "a loss that is a bool": (recorded("valid_loss", True), "valid_loss of epoch 1"),
+    "a loss that is NaN": (recorded("train_loss", {"float": "nan"}), "train_loss of epoch 1"),
+    "a rate without end": (recorded("lr", {"float": "inf"}), "lr of epoch 1"),
+    "a negative time": (recorded("seconds", -1.0), "seconds of epoch 1"),
+    "no optimizer": (
+        setter("state", "_net_state", "optimizer", value=None),
+        "optimizer to be a dict",
+    ),
+    "a class that is a list": (
+        setter("state", "classes_", value={"objects": [[3], ["a", [1], "c"]]}),
+        "",
+    ),
+    "a class that is None": (
+        setter("state", "classes_", value={"objects": [[1], [None]]}),
+        "classes_ of labels",
+    ),
+    "records for classes": (
+        setter("state", "classes_", value={"typed": ["i4,(99999999,)f8", {"text": [[0], []]}]}),
+        "a type of numbers",
+    ),
+    "text for numbers": (
+        setter("state", "classes_", value={"typed": [">i4", {"text": [[1], ["1"]]}]}),
+        "values of kind 'i'",
+    ),
+    "text of great width": (
+        setter("state", "classes_", value={"typed": ["<U70000000", {"text": [[1], ["a"]]}]}),
+        "at most 67108864 characters",
+    ),
+    "text that is wide again and again": (
+        setter("state", "class_weight", value={"tuple": [WIDE] * 40}),
+        "at most 67108864 characters",
+    ),
+    "another container": (
+        setter("state", "_sklearn_output_config", value={"dict": [["transform", "eval"]]}),
+        "for transform",
+    ),
     "a list nested deeply": (
         setter("state", "history_", value=json.loads("[" * 900 + "]" * 900)),
         "",
@@ -475,6 +671,90 @@ def test_weights_of_another_network_are_refused(classifier, path, change):
     save(classifier, path)
     path.write_bytes(tampered(path.read_bytes(), unchanged, spoil))
     assert_refused(path)
+
+
+WRONG_NUMBERS = {
+    "classifier": [
+        ("head.weight", np.nan, "finite values in 'head.weight'"),
+        ("stem.bias", -np.inf, "finite values in 'stem.bias'"),
+        ("running_mean", np.inf, "finite values in .*running_mean'"),
+        ("running_var", -0.1, "positive values in .*running_var'"),
+        ("num_batches_tracked", -1, "num_batches_tracked"),
+        ("step", -1, r"memory \d+\.step"),
+        ("exp_avg", np.inf, r"memory \d+\.exp_avg'"),
+        ("exp_avg_sq", -1e-3, r"memory \d+\.exp_avg_sq"),
+        ("_input_scaler.mean_", np.inf, "mean_ to be finite"),
+        ("_input_scaler.scale_", np.nan, "scale_ to be finite"),
+        ("_input_scaler.scale_", 0.0, "positive deviations in scale_"),
+        ("_input_scaler.scale_", -2.0, "positive deviations in scale_"),
+    ],
+    "regressor": [
+        ("momentum_buffer", np.nan, "momentum_buffer"),
+        ("_target_scaler.mean_", np.nan, "mean_ to be finite"),
+        ("_target_scaler.scale_", 0.0, "positive deviations in scale_"),
+    ],
+    "denoiser": [
+        ("_scale.centre", np.inf, "centre to be finite"),
+        ("_scale.lowest", 1e9, "a highest offset of at least"),
+        ("_error", -1.0, "_error to be a power"),
+    ],
+    "transformer": [
+        ("noise_level_", -1.0, "finite noise levels"),
+        ("noise_level_", np.nan, "finite noise levels"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "value", "match"),
+    [(name, *case) for name, cases in WRONG_NUMBERS.items() for case in cases],
+)
+def test_numbers_that_no_fit_gives_are_refused(named, path, name, end, value, match):
+    def spoil(arrays):
+        key = next(key for key in arrays if key.endswith(end))
+        arrays[key] = arrays[key].copy()
+        arrays[key].flat[-1] = value
+
+    save(named(name), path)
+    path.write_bytes(tampered(path.read_bytes(), unchanged, spoil))
+    assert_refused(path, f"cannot be loaded: .*{match}")
+
+
+@pytest.mark.parametrize("n", [10, pytest.param(None, marks=pytest.mark.slow)])
+def test_nan_in_any_array_is_refused(fitted, path, n):
+    save(fitted[0], path)
+    data = path.read_bytes()
+    tensors = safetensors.numpy.load(data)
+    names = [name for name, tensor in tensors.items() if tensor.dtype.kind == "f"]
+    for name in np.random.default_rng(0).permutation(names)[:n]:
+        array = tensors[name].copy()
+        array.flat[0] = np.nan
+        path.write_bytes(tampered(data, unchanged, lambda arrays: arrays.update({name: array})))  # noqa: B023
+        assert_refused(path)
+
+
+WRONG_PARTS = [
+    ("regressor", ("_target_shape", {"tuple": [1, 2]}), "2 targets"),
+    ("regressor", ("_target_shape", {"tuple": [3]}), "2 targets"),
+    ("denoiser", ("n_features_in_", 3), "3 channels"),
+    ("denoiser", ("window_length_", 17), "window_length_=16"),
+    ("denoiser", ("supervision_", "none"), "a kind of supervision_"),
+    ("denoiser", ("noise_level_", {"tuple": [0.5, 0.1]}), "a lowest and a highest noise_level_"),
+    ("denoiser", ("noise_level_", {"tuple": [0, {"float": "inf"}]}), "noise_level_"),
+    ("DnCNN", ("_n_channels", 3), "_n_channels=1"),
+    ("transformer", ("rule_", "auto"), "what was chosen"),
+    ("transformer", ("selection_report_", [{"dict": []}]), "a report of"),
+    ("transformer", ("wavelet_", "db2"), "a report that begins with"),
+    ("transformer", ("n_features_in_", 3), r"noise_level_ of shape \(3,\)"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "match"), WRONG_PARTS)
+def test_parts_that_do_not_belong_together_are_refused(named, path, name, change, match):
+    save(named(name), path)
+    key, value = change
+    path.write_bytes(tampered(path.read_bytes(), setter("state", key, value=value)))
+    assert_refused(path, f"cannot be loaded: .*{match}")
 
 
 def test_metadata_requests_are_refused_by_name(table, path):

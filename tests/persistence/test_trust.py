@@ -70,11 +70,16 @@ def schema_of(data):
 
 def poisoned(data, place, node):
     """The skops file with a node of the writer's choice in place of an attribute."""
-    source, target = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
     schema = schema_of(data)
     attributes = schema["content"]["content"]
     assert place in attributes
     attributes[place] = {**node, "__id__": 10**9}
+    return rewritten(data, schema)
+
+
+def rewritten(data, schema):
+    """The skops file with another schema."""
+    source, target = zipfile.ZipFile(io.BytesIO(data)), io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name in source.namelist():
             whole = json.dumps(schema) if name == "schema.json" else source.read(name)
@@ -107,6 +112,47 @@ def test_the_payload_would_run_if_it_were_trusted(classifier, tmp_path):
     data = poisoned(skops.io.dumps(classifier), "callbacks", payload(tmp_path / "ran"))
     skops.io.loads(data, trusted=[*TRUSTED_TYPES, "os.mkdir"])
     assert os.listdir(tmp_path) == ["ran"]
+
+
+def with_architecture(data, changes):
+    """The skops file with other numbers for the arguments of the network."""
+    schema = schema_of(data)
+    arguments = schema["content"]["content"]["_architecture"]["content"]
+    for number, (name, value) in enumerate(changes.items(), 10**9):
+        assert json.loads(arguments[name]["content"]) != value
+        arguments[name] = {**arguments[name], "content": json.dumps(value), "__id__": number}
+    return rewritten(data, schema)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"width": 10**12}, "width of at most"),
+        ({"depth": 10**12}, "depth of at most"),
+        ({"width": 1000, "kernel_size": 999}, "weights 'stem"),
+        ({"n_outputs": 1000}, "weights 'head"),
+        ({"depth": -1}, "depth of at most"),
+    ],
+)
+def test_a_skops_file_builds_no_network_beyond_its_weights(classifier, monkeypatch, changes, match):
+    data = with_architecture(skops.io.dumps(classifier), changes)
+    empty = torch.empty
+
+    def without_storage(*args, **kwargs):
+        tensor = empty(*args, **kwargs)
+        assert tensor.is_meta
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", without_storage)
+    with pytest.raises(ValueError, match=f"expected {match}"):
+        skops.io.loads(data, trusted=TRUSTED_TYPES)
+
+
+def test_weights_of_another_network_are_refused_by_pickles_too(classifier):
+    state = classifier.__getstate__()
+    state["_architecture"] = {**state["_architecture"], "width": 5}
+    with pytest.raises(ValueError, match=r"expected weights 'stem\.weight' of \(\(5, 6\)"):
+        DRSNClassifier().__setstate__(state)
 
 
 def make_optimizer(groups, lr):
