@@ -54,7 +54,7 @@ notebooks: $(DOCS_INSTALLED)  ## four examples as notebooks, in examples/noteboo
 	$(BIN)/python docs/notebooks.py examples/notebooks
 
 # Fails where nothing can be looked up: pip-audit asks PyPI itself, which a mirror of it is not.
-AUDIT_OFFLINE := audit: not done, nothing is known: it needs https://pypi.org itself, which cannot be reached here
+AUDIT_OFFLINE := audit: not done, nothing is known: it needs the public package index itself, which cannot be reached here
 audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the internet
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/python -m pip install --quiet pip-audit || { echo "$(AUDIT_OFFLINE)" >&2; exit 2; }
