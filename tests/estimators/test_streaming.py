@@ -349,9 +349,10 @@ def test_incremental_of_dask_ml_is_a_loop_over_blocks(classifier, series):
     wrappers = pytest.importorskip("dask_ml.wrappers", reason="dask-ml is not installed")
     da = pytest.importorskip("dask.array")
     X, y = series
-    X = X.reshape(48, -1)  # it knows tables only
+    rows = da.from_array(X, chunks=(16, 2, 24)).reshape(48, -1)  # it knows tables only
     model = wrappers.Incremental(classifier(input_shape=(2, -1)), shuffle_blocks=False)
-    model.fit(da.from_array(X, chunks=(16, 48)), da.from_array(y, chunks=16), classes=[0, 1, 2])
+    model.fit(rows, da.from_array(y, chunks=16), classes=[0, 1, 2])
+    X = X.reshape(48, -1)
     loop = classifier(input_shape=(2, -1))
     for start in range(0, 48, 16):
         loop.partial_fit(X[start : start + 16], y[start : start + 16], classes=[0, 1, 2])
