@@ -366,7 +366,7 @@ def _decibels(signal: Array, noise: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         # Logarithms apart, since the quotient of tiny numbers would overflow.
         difference = np.log10(signal) - np.log10(noise)
-    return 10 * np.where(signal == noise, 0.0, difference)
+    return 10.0 * np.where(signal == noise, 0.0, difference)
 
 
 def _check_pair(y_true: ArrayLike, y_pred: ArrayLike, name: str = "y_pred") -> tuple[Array, Array]:

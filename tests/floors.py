@@ -1,17 +1,23 @@
-"""Print constraints with the run-time dependencies at the lower bounds of pyproject.toml."""
+"""Print constraints with the dependencies at the lower bounds of pyproject.toml."""
 
 import sys
 import tomllib
 from pathlib import Path
 
+CHECKERS = {"hypothesis", "mypy", "pytest", "pytest-xdist", "ruff"}  # nobody's code runs with them
+
 
 def floors(pyproject: str, constraints: str) -> list[str]:
-    """The pins of ``constraints``, those of run-time dependencies replaced by their floors."""
-    required = tomllib.loads(pyproject)["project"]["dependencies"]
+    """The pins of ``constraints``, those of dependencies and extras replaced by their floors."""
+    project = tomllib.loads(pyproject)["project"]
+    required = sum(project["optional-dependencies"].values(), project["dependencies"])
     pins = dict(
-        line.split("==") for line in constraints.splitlines() if line and not line.startswith("#")
+        line.lower().split("==")
+        for line in constraints.splitlines()
+        if line and not line.startswith("#")
     )
-    pins.update(requirement.split(">=") for requirement in required)
+    floors = dict(line.lower().split(">=") for line in required if ">=" in line)
+    pins.update((name, floors[name]) for name in floors.keys() - CHECKERS)
     return [f"{name}=={version}" for name, version in sorted(pins.items())]
 
 

@@ -1,16 +1,20 @@
 """Searches on a cluster: the same results as alone, also when a worker dies."""
 
+import contextlib
 import importlib
 import os
+import secrets
 import signal
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
 import torch
 from joblib import parallel_config
+from joblib.pool import PicklingPool
 from scipy.stats import loguniform
 from sklearn.datasets import make_classification
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -148,3 +152,71 @@ def test_workers_without_the_package_end_the_search_and_can_be_asked_for_it():
 @pytest.mark.slow
 def test_a_worker_process_has_the_threads_it_was_given(processes):
     assert set(processes.run(torch.get_num_threads).values()) == {1}
+
+
+# --- Ray -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Ray with two workers, known to joblib until the last test is over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex())  # else it keeps one in the home folder
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray = pytest.importorskip("ray", reason="ray is not installed")
+        importlib.import_module("ray.util.joblib").register_ray()
+        bases = PicklingPool.__bases__
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=10**8)
+        yield ray
+        ray.shutdown()
+        PicklingPool.__bases__ = bases  # which the backend changes
+
+
+def on_ray(search, **options):
+    with parallel_config("ray", **options):
+        return search.set_params(n_jobs=-1).fit(X, Y)
+
+
+@pytest.mark.slow
+def test_ray_finds_what_a_search_alone_finds(ray):
+    alone = GridSearchCV(classifier(), MODES, cv=2).fit(X, Y)
+    search = on_ray(GridSearchCV(classifier(), MODES, cv=2))
+    assert_same(search, alone)
+    np.testing.assert_array_equal(search.predict_proba(X), alone.predict_proba(X))
+
+
+def dying_once(flag):
+    """A scorer that kills its process unless ``flag`` is there already."""
+
+    def score(model, X, y):
+        with contextlib.suppress(FileExistsError):
+            flag.touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return model.score(X, y)
+
+    return score
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_that_is_killed_ends_the_search(ray, tmp_path):
+    search = GridSearchCV(classifier(), MODES, cv=2, scoring=dying_once(tmp_path / "died"))
+    with pytest.raises(ray.exceptions.ActorDiedError, match="died unexpectedly"):
+        on_ray(search)
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_that_may_restart_changes_nothing(ray, tmp_path):
+    alone = GridSearchCV(classifier(), MODES, cv=2).fit(X, Y)
+    search = GridSearchCV(classifier(), MODES, cv=2, scoring=dying_once(tmp_path / "died"))
+    restarts = {"max_restarts": 3, "max_task_retries": 3}
+    assert_same(on_ray(search, ray_remote_args=restarts), alone)
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.slow
+def test_workers_of_ray_without_a_package_end_the_search_and_say_so(ray, monkeypatch):
+    here = types.ModuleType("installed_here_alone")
+    here.Classifier = type("Classifier", (DRSNClassifier,), {"__module__": here.__name__})
+    monkeypatch.setitem(sys.modules, here.__name__, here)
+    with pytest.raises(ray.exceptions.RayTaskError, match=f"No module named '{here.__name__}'"):
+        on_ray(GridSearchCV(here.Classifier(), MODES, cv=2))

@@ -23,11 +23,14 @@ def is_streamed(X):
         return X._mmap is not None and "joblib_memmapping_folder" not in str(X.filename)
     wanted = ("shape", "dtype", "ndim", "__getitem__")
     in_memory = ("__dlpack__", "iloc", "tocsr")  # tensors, data frames, sparse matrices
-    return (
-        not isinstance(X, np.ndarray | np.generic)
-        and all(hasattr(X, name) for name in wanted)
-        and not any(hasattr(X, name) for name in in_memory)
-    )
+    try:
+        return (
+            not isinstance(X, np.ndarray | np.generic)
+            and all(hasattr(X, name) for name in wanted)
+            and not any(hasattr(X, name) for name in in_memory)
+        )
+    except Exception as error:  # of an HDF5 dataset whose file is closed, for one
+        raise OSError(f"X cannot be read, got {X!r}: {error}") from error
 
 
 class Stream:

@@ -349,9 +349,10 @@ def test_incremental_of_dask_ml_is_a_loop_over_blocks(classifier, series):
     wrappers = pytest.importorskip("dask_ml.wrappers", reason="dask-ml is not installed")
     da = pytest.importorskip("dask.array")
     X, y = series
-    X = X.reshape(48, -1)  # it knows tables only
+    rows = da.from_array(X, chunks=(16, 2, 24)).reshape(48, -1)  # it knows tables only
     model = wrappers.Incremental(classifier(input_shape=(2, -1)), shuffle_blocks=False)
-    model.fit(da.from_array(X, chunks=(16, 48)), da.from_array(y, chunks=16), classes=[0, 1, 2])
+    model.fit(rows, da.from_array(y, chunks=16), classes=[0, 1, 2])
+    X = X.reshape(48, -1)
     loop = classifier(input_shape=(2, -1))
     for start in range(0, 48, 16):
         loop.partial_fit(X[start : start + 16], y[start : start + 16], classes=[0, 1, 2])
@@ -441,7 +442,9 @@ def test_results_are_rounded_or_refused(small_blocks, estimator, series):
     fitted = estimator().fit(X, y)
     half = fitted.embed(X, out=np.empty((48, 4), np.float16))
     np.testing.assert_array_equal(half, fitted.embed(X).astype(np.float16))
-    for out in (np.empty((48, 4), int), np.empty((47, 4)), np.empty((48, 5)), [0.0] * 48):
+    shapes = (np.empty((47, 4)), np.empty((48, 5)), [0.0] * 48)
+    types = (np.empty((48, 4), dtype) for dtype in (int, bool, "U8", object))
+    for out in (*shapes, *types):
         with pytest.raises(ValueError, match=r"expected out to have the shape \(48, 4\) and a typ"):
             fitted.embed(Bare(X), out=out)
 
@@ -621,6 +624,13 @@ def test_damaged_chunks_of_files_are_named(small_blocks, classifier, series, tmp
         file.write(b"\xff" * info.size)
     with h5py.File(tmp_path / "Z.h5") as file:
         refused(classifier, X, y, file["X"], OSError, match)
+
+
+def test_a_dataset_of_a_closed_file_is_named(classifier, series, tmp_path):
+    X, y = series
+    dataset = stored("hdf5", X, tmp_path)
+    dataset.file.close()
+    refused(classifier, X, y, dataset, OSError, "X cannot be read, got <Closed HDF5 dataset>")
 
 
 def test_a_mapped_file_that_shrinks_is_an_error(small_blocks, classifier, series, tmp_path):
