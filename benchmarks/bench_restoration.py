@@ -378,7 +378,8 @@ def magnetic_resonance(arguments):
     """A small network after CSSFN on slices of a head, two ways to make them smaller."""
     train, clean = slices(arguments)
     result = {}
-    for downsampling, shrink in (("bicubic", downsample_bicubic), ("kspace", truncate_kspace)):
+    for downsampling in arguments.downsamplings:
+        shrink = downsample_bicubic if downsampling == "bicubic" else truncate_kspace
         print(f"\nCSSFN, 4 blocks, 32 features: MR slices, {downsampling}, twice the size")
         small = [shrink(image, 2) for image in clean]
         baselines = {"bicubic": [upsample_bicubic(image, 2) for image in small]}
@@ -442,6 +443,7 @@ def main():
         "--attentions", nargs="+", default=[None, "squeeze_excitation", "threshold"],
         type=lambda name: None if name == "None" else name,
     )  # fmt: skip
+    parser.add_argument("--downsamplings", nargs="+", default=["bicubic", "kspace"])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
