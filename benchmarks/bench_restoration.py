@@ -4,11 +4,12 @@ Training and test images are apart. PSNR is that of results rounded to 8 bits, m
 decibels; trainings run on one thread and tell their process CPU time.
 
     python benchmarks/bench_restoration.py --data DATA [--only published denoising ...]
-        [--seeds 3] [--rounds 7] [--share 1.0] [--output results/]
+        [--seeds 3] [--rounds 9] [--seconds 60] [--share 1.0] [--output results/]
 
 DATA holds ``images`` (folders ``train400``, ``bsd68``, ``set12``, ``set5`` of pictures), ``mri``
 (``mri_chris.npz``, key ``t1``) and ``weights`` (``dncnn_sigma25.mat``). ``--share 0.1`` trains a
-tenth as many epochs. Needs scikit-image, Pillow, h5py and pytorch-msssim.
+tenth as many epochs; fits of ``scales_and_blocks`` last ``--seconds`` of CPU time. Needs
+scikit-image, Pillow, h5py and pytorch-msssim.
 """
 
 import argparse
@@ -26,11 +27,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy import ndimage
 from skimage.color import rgb2ycbcr
 from skimage.restoration import denoise_nl_means, richardson_lucy
 from torch import nn
 
+from _cells import mean_and_spread, paired_interval, show
 from sklearn_drsn import CSSFNSuperResolver, DnCNNDenoiser, MACRDeblurrer, MSRNSuperResolver
 from sklearn_drsn.degradations import (
     blur,
@@ -41,6 +42,7 @@ from sklearn_drsn.degradations import (
 )
 from sklearn_drsn.metrics import psnr, ssim
 from sklearn_drsn.networks import MACR
+from sklearn_drsn.networks._images import Correction
 
 SEED = 0
 
@@ -100,6 +102,13 @@ def trained(restorer, images, arguments):
     return time.process_time() - start
 
 
+def epochs_within(seconds, restorer, images, arguments):
+    """Number of epochs that fit into this much CPU time; the first one warms up."""
+    restorer.set_params(max_epochs=1)
+    _, an_epoch = (trained(restorer, images, arguments) for _ in range(2))
+    return max(1, round(seconds / an_epoch))
+
+
 def row(label, value, note="", unit="dB"):
     print(f"  {label:44s}{value:8.2f} {unit}  {note}", flush=True)
     return value
@@ -114,40 +123,53 @@ def verdict(value, bar):
 
 def published(arguments):
     """The authors' weights on the test images of Berkeley, noise of standard deviation 25."""
-    restorer = DnCNNDenoiser.from_weights(arguments.data / "weights" / "dncnn_sigma25.mat")
+    restorer = with_published_weights(arguments)
     clean = pictures("bsd68", arguments)
     noisy = noisy_copies(clean, 25)
     found = decibels(restorer.predict(noisy), clean)
     print(f"\nPublished DnCNN, {len(clean)} images of BSD68, sigma 25")
     met = "met" if abs(found - 29.11) <= 0.03 else "MISSED"
     row("DnCNNDenoiser.from_weights", found, f"bar 29.11 +- 0.03: {met}")
-    return {"psnr": found, **speed(restorer, noisy[0], arguments.rounds)}
+    return {"psnr": found}
 
 
-def speed(restorer, image, rounds):
-    """CPU seconds of predict over those of the bare module on a tensor, interleaved."""
-    layers = restorer.net_.module_.model
-    module = nn.Sequential(*layers)
-    x = torch.from_numpy(image.astype(np.float32))[None, None]
+def with_published_weights(arguments):
+    return DnCNNDenoiser.from_weights(arguments.data / "weights" / "dncnn_sigma25.mat")
 
-    @torch.no_grad()
-    def bare():
-        return (x - module(x)).clamp(0, 1)
 
-    times = {call: [] for call in (partial(restorer.predict, image), bare)}
-    for call in times:
-        call()
-    for _ in range(rounds):
-        for call, seconds in times.items():
+def speed(arguments):
+    """CPU seconds of predict over those of the bare network on a tensor, interleaved."""
+    restorer = with_published_weights(arguments)
+    (image,) = noisy_copies(pictures("set12", arguments)[:1], 25)
+    module, x = restorer.net_.module_, torch.from_numpy(image.astype(np.float32))[None, None]
+    layers = nn.Sequential(*module.model)  # as other code has them, without its memory format
+    calls = {
+        "predict": lambda: restorer.predict(image),
+        "bare module": lambda: module(x).clamp(0, 1),
+        "bare layers": lambda: (x - layers(x)).clamp(0, 1),
+    }
+    times = {name: [] for name in calls}
+    for name in [*calls, *arguments.rounds * list(calls)]:
+        with torch.no_grad():
             start = time.process_time()
-            call()
-            seconds.append(time.process_time() - start)
-    ours, theirs = times.values()
-    low, ratio, high = statistics.quantiles([a / b for a, b in zip(ours, theirs, strict=True)], n=4)
+            calls[name]()
+            times[name].append(time.process_time() - start)
+    print(f"\nPublished DnCNN, {image.shape} pixels, {arguments.rounds} rounds")
+    ours, *others = (seconds[1:] for seconds in times.values())  # the first ones warm up
+    return {
+        name: show_ratio(name, ours, seconds)
+        for name, seconds in zip(("bare module", "bare layers"), others, strict=True)
+    }
+
+
+def show_ratio(name, ours, others):
+    """Median and quartiles of paired ratios."""
+    ratios = [a / b for a, b in zip(ours, others, strict=True)]
+    low, ratio, high = statistics.quantiles(ratios, n=4)
     met = "met" if ratio <= 1.15 else "MISSED"
-    print(f"  predict / bare module, CPU time: {ratio:.3f} [{low:.3f}, {high:.3f}]  "
+    print(f"  predict / {name}, CPU time: {ratio:.3f} [{low:.3f}, {high:.3f}]  "
           f"bar at most 1.15: {met}")  # fmt: skip
-    return {"ratio": [low, ratio, high], "seconds": statistics.median(theirs)}
+    return {"ratio": [low, ratio, high], "seconds": statistics.median(others)}
 
 
 def tuned_non_local_means(noisy, clean, sigma):
@@ -204,9 +226,8 @@ class Residual(nn.Module):
 
     def __init__(self, width):
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
-        )
+        first = nn.Conv2d(width, width, 3, padding=1)
+        self.body = nn.Sequential(first, nn.ReLU(), Correction(width, width, 3))
 
     def forward(self, x):
         return x + self.body(x)
@@ -215,12 +236,13 @@ class Residual(nn.Module):
 class Dense(nn.Module):
     """Convolutions that each read all features before them, and a fusion; a shortcut or none."""
 
-    def __init__(self, width, shortcut=False, n_layers=6):
+    def __init__(self, width, shortcut=False, n_layers=5):
         super().__init__()
         self.layers = nn.ModuleList(
             nn.Conv2d((i + 1) * width, width, 3, padding=1) for i in range(n_layers)
         )
-        self.fuse = nn.Conv2d((n_layers + 1) * width, width, 1)
+        fusion = Correction if shortcut else nn.Conv2d
+        self.fuse = fusion((n_layers + 1) * width, width, 1)
         self.shortcut = shortcut
 
     def forward(self, x):
@@ -256,39 +278,71 @@ def deconvolved(image, kernel, margin=32):
     return richardson_lucy(padded, kernel, num_iter=15)[margin:-margin, margin:-margin]
 
 
-def deblurring(arguments):
-    """Small networks on motion blur against deconvolution with kernels of other lengths."""
-    train, clean = pictures("train400", arguments)[::8], pictures("set12", arguments)[:7]
+def motion_blurred(arguments):
+    """Clean test images, blurred ones, and length and angle of each motion."""
+    clean = pictures("set12", arguments)[:7]
     rng = np.random.default_rng(SEED)
     motions = [(rng.uniform(5, 11), rng.uniform(0, 180)) for _ in clean]
     blurred = [blur(c, motion_blur_kernel(*m)) for c, m in zip(clean, motions, strict=True)]
-    print(f"\nMotion blur of 5 to 11 pixels: Set12's small images, {arguments.seeds} seeds")
+    return clean, blurred, motions
+
+
+def deblurring(arguments):
+    """A small network on motion blur against deconvolution with kernels of other lengths."""
+    clean, blurred, motions = motion_blurred(arguments)
+    print("\nMotion blur of 5 to 11 pixels: Set12's small images")
     result = {"blurred": show_pair("blurred", blurred, clean)}
     for factor in (1.5, 0.67, 1.0):
         kernels = [motion_blur_kernel(max(1, factor * length), angle) for length, angle in motions]
         sharp = [deconvolved(b, k) for b, k in zip(blurred, kernels, strict=True)]
         label = f"Richardson-Lucy, kernel {factor} times as long"
         result[label] = show_pair(label, sharp, clean)
-    blocks = {"Res-blocks": Residual, "dense blocks": Dense,
-              "residual dense blocks": partial(Dense, shortcut=True)}  # fmt: skip
-    variants = {f"{n} scales, ACRB": (MACRDeblurrer, n) for n in (3, 2, 1)}
-    variants |= {f"1 scale, {name}": (with_trunk(block), 1) for name, block in blocks.items()}
-    for label, (cls, n_scales) in variants.items():
-        found, likeness, seconds = [], [], []
-        for seed in range(arguments.seeds):
-            restorer = small_deblurrer(cls, n_scales, max_epochs=12, random_state=seed)
-            seconds.append(trained(restorer, train, arguments))
-            restored = restorer.predict(blurred)
-            found.append(decibels(restored, clean))
-            likeness.append(similarity(restored, clean))
-        note = f"+- {np.std(found):.2f}, SSIM {np.mean(likeness):.3f}, {np.mean(seconds):.0f} s CPU"
-        row(label, np.mean(found), note)
-        result[label] = {"psnr": found, "ssim": likeness, "seconds": seconds}
     restorer = small_deblurrer(MACRDeblurrer, 3, max_epochs=6, random_state=SEED)
     seconds = trained(restorer, pictures("train400", arguments), arguments)
     label = f"3 scales, ACRB, all 400 images, {seconds:.0f} s CPU"
     result[label] = show_pair(label, restorer.predict(blurred), clean)
     return result
+
+
+def scales_and_blocks(arguments):
+    """Fewer scales, and trunks of other blocks with as many parameters, in equal CPU time."""
+    blocks = {"Res-blocks": Residual, "dense block": Dense,
+              "residual dense block": partial(Dense, shortcut=True)}  # fmt: skip
+    variants = {f"{n} scales, ACRB": (MACRDeblurrer, n) for n in (3, 2, 1)}
+    variants |= {f"3 scales, {name}": (with_trunk(block), 3) for name, block in blocks.items()}
+    restorers = {label: small_deblurrer(*variant) for label, variant in variants.items()}
+    train = pictures("train400", arguments)[::8]
+    clean, blurred, _ = motion_blurred(arguments)
+    print(f"\nMACR's scales and blocks: motion blur, {arguments.seconds:.0f} s CPU a fit, "
+          f"{arguments.seeds} seeds")  # fmt: skip
+    show_pair("blurred", blurred, clean)
+    result = {label: {"psnr": [], "ssim": [], "seconds": []} for label in restorers}
+    for label, restorer in restorers.items():
+        epochs = epochs_within(arguments.seconds, restorer, train, arguments)
+        size = n_parameters(restorer.net_.module_)
+        result[label].update(epochs=epochs, n_parameters=size)
+    for seed, label in itertools.product(range(arguments.seeds), restorers):
+        restorer, runs = restorers[label], result[label]
+        restorer.set_params(max_epochs=runs["epochs"], random_state=seed)
+        runs["seconds"].append(trained(restorer, train, arguments))
+        found = show_pair(f"{label}, seed {seed}", restorer.predict(blurred), clean)
+        runs["psnr"].append(found["psnr"])
+        runs["ssim"].append(found["ssim"])
+    for label, runs in result.items():
+        show_runs(label, runs, next(iter(result.values())))
+    return result
+
+
+def show_runs(label, runs, first):
+    """Mean and spread over seeds; the first ones minus these, paired, with 95 % intervals."""
+    psnr, ssim = ("psnr", 2), ("ssim", 4)
+    found = ", ".join(show(*mean_and_spread(runs[key]), digits) for key, digits in (psnr, ssim))
+    minus = ", ".join(
+        show(*paired_interval(first[key], runs[key]), digits, "+") for key, digits in (psnr, ssim)
+    )
+    print(f"  {label:32s}{found}  first minus it {minus if runs is not first else '-'}  "
+          f"{np.mean(runs['seconds']):.0f} s, {runs['epochs']} epochs, "
+          f"{runs['n_parameters']} parameters", flush=True)  # fmt: skip
 
 
 def small_deblurrer(cls, n_scales, **options):
@@ -326,13 +380,14 @@ def magnetic_resonance(arguments):
     """A small network after CSSFN on slices of a head, two ways to make them smaller."""
     train, clean = slices(arguments)
     result = {}
-    for downsampling, shrink in (("bicubic", downsample_bicubic), ("kspace", truncate_kspace)):
+    for downsampling in arguments.downsamplings:
+        shrink = downsample_bicubic if downsampling == "bicubic" else truncate_kspace
         print(f"\nCSSFN, 4 blocks, 32 features: MR slices, {downsampling}, twice the size")
         small = [shrink(image, 2) for image in clean]
         baselines = {"bicubic": [upsample_bicubic(image, 2) for image in small]}
         if downsampling == "kspace":
-            baselines["bicubic, half a pixel moved back"] = [
-                upsample_bicubic(moved(image), 2) for image in small
+            baselines["bicubic, from where its pixels are"] = [
+                upsample_bicubic(image, 2, centred=False) for image in small
             ]
         best = max(row(label, decibels(x, clean)) for label, x in baselines.items())
         restorer = CSSFNSuperResolver(
@@ -343,12 +398,6 @@ def magnetic_resonance(arguments):
         row(f"CSSFN, {seconds:.0f} s CPU", found, verdict(found, round(best + 2.5, 2)))
         result[downsampling] = {"psnr": found, "seconds": seconds, "bicubic": best}
     return result
-
-
-def moved(image):
-    """Where the pixels of a truncated Fourier plane would be in the middle of those they show."""
-    plane = ndimage.fourier_shift(np.fft.fft2(image), (-0.25, -0.25))
-    return np.clip(np.fft.ifft2(plane).real, 0, 1)
 
 
 def full_size(arguments):
@@ -372,9 +421,11 @@ def full_size(arguments):
 
 SECTIONS = {
     "published": published,
+    "speed": speed,
     "denoising": denoising,
     "ingredients": ingredients,
     "deblurring": deblurring,
+    "scales_and_blocks": scales_and_blocks,
     "super_resolution": super_resolution,
     "magnetic_resonance": magnetic_resonance,
     "full_size": full_size,
@@ -386,13 +437,15 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9, help="of timing, at least 2")
+    parser.add_argument("--seconds", type=float, default=60, help="of a fit of scales_and_blocks")
     parser.add_argument("--share", type=float, default=1.0, help="of the epochs")
     parser.add_argument("--sigmas", type=int, nargs="+", default=[25, 50])
     parser.add_argument(
         "--attentions", nargs="+", default=[None, "squeeze_excitation", "threshold"],
         type=lambda name: None if name == "None" else name,
     )  # fmt: skip
+    parser.add_argument("--downsamplings", nargs="+", default=["bicubic", "kspace"])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft, signal
+from scipy import fft, signal, sparse
 from sklearn.utils import check_array
 
 from sklearn_drsn.noise import RandomState, add_noise, check_generator
@@ -184,7 +184,7 @@ def downsample_bicubic(image: ArrayLike, scale: int) -> Array:
     return _bicubic(padded, (height + 4, width + 4))[..., 2:-2, 2:-2]
 
 
-def upsample_bicubic(image: ArrayLike, scale: int) -> Array:
+def upsample_bicubic(image: ArrayLike, scale: int, *, centred: bool = True) -> Array:
     """Make images larger by bicubic interpolation, the counterpart of :func:`downsample_bicubic`.
 
     Parameters
@@ -193,6 +193,9 @@ def upsample_bicubic(image: ArrayLike, scale: int) -> Array:
         Values in [0, 1].
     scale : int
         At least 1.
+    centred : bool, default=True
+        Whether a pixel lies in the middle of the `scale` pixels that it stands for; False puts it
+        on the first of them, where :func:`truncate_kspace` has it.
 
     Returns
     -------
@@ -212,9 +215,15 @@ def upsample_bicubic(image: ArrayLike, scale: int) -> Array:
     """
     image = _check_image(image)
     scale = _check_scale(scale)
-    height, width = image.shape[-2:]
-    large = _bicubic(_mirror(image, 2, 2), (scale * (height + 4), scale * (width + 4)))
-    return large[..., 2 * scale : -2 * scale, 2 * scale : -2 * scale]
+    *stack, height, width = image.shape
+    middle = 0.5 if centred else 0.0
+    places = (np.arange(scale) + middle) / scale - middle  # of new pixels, seen from an old one
+    taps = _cubic(np.arange(-2, 3)[:, None] - places).astype(image.dtype)
+    down, across = _interpolation(height, taps), _interpolation(width, taps)
+    large = np.empty((*stack, scale * height, scale * width), image.dtype)
+    for index in np.ndindex(*stack):
+        large[index] = (across @ (down @ image[index]).T).T
+    return np.clip(large, 0, 1, out=large)
 
 
 def jpeg(image: ArrayLike, quality: int, *, channel_axis: int | None = None) -> Array:
@@ -373,6 +382,23 @@ def _bicubic(image: Array, size: tuple[int, int]) -> Array:
     # Without antialias torch takes another cubic, a = -0.75, also to enlarge.
     resized = torch.nn.functional.interpolate(planes, size, mode="bicubic", antialias=True)
     return resized.clamp(0, 1).numpy().reshape(*image.shape[:-2], *size)
+
+
+def _cubic(distance: Array) -> Array:
+    """Keys' kernel of cubic convolution, a = -0.5."""
+    x = np.abs(distance)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def _interpolation(size: int, taps: Array) -> sparse.csr_array:
+    """Matrix from an axis to a longer one: columns of ``taps`` weigh five neighbours each."""
+    scale = taps.shape[1]
+    neighbours = np.pad(np.arange(size), 2, mode="symmetric")
+    old = np.stack([neighbours[i : i + size] for i in range(5)])[:, :, None]
+    new = np.arange(scale * size).reshape(1, size, scale)
+    weights, rows, columns = map(np.ravel, np.broadcast_arrays(taps[:, None], new, old))
+    return sparse.csr_array((weights, (rows, columns)), shape=(scale * size, size))
 
 
 def _recompress(plane: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -215,6 +215,27 @@ class TestBicubic:
         assert raw.max() > 1.01
         np.testing.assert_allclose(upsample_bicubic(edge, 2)[::2], np.clip(raw, 0, 1), atol=1e-12)
 
+    @pytest.mark.parametrize("scale", [1, 2, 3, 4])
+    @pytest.mark.parametrize("shape", [(9, 6), (2, 1, 5)])
+    def test_pixels_on_the_first_of_those_they_stand_for(self, shape, scale):
+        image = 0.25 + make_images(*shape) / 2
+        large = upsample_bicubic(image, scale, centred=False)
+        np.testing.assert_allclose(large[..., ::scale, ::scale], image, atol=1e-12)
+        slope = np.linspace(0.2, 0.8, 9) * np.ones((6, 1))
+        expected = np.interp(np.arange(9 * scale) / scale, np.arange(9), slope[0])
+        inner = slice(2 * scale, -3 * scale)
+        found = upsample_bicubic(slope, scale, centred=False)[0]
+        np.testing.assert_allclose(found[inner], expected[inner], atol=1e-12)
+
+    @pytest.mark.parametrize("scale", [2, 3])
+    def test_that_is_where_a_truncated_fourier_plane_has_them(self, scale):
+        row, column = np.mgrid[:72, :96] * 2 * np.pi
+        wave = 0.5 + 0.3 * np.cos(2 * row / 72 - column / 96)
+        small, inner = truncate_kspace(wave, scale), (slice(12, -12),) * 2
+        np.testing.assert_allclose(
+            upsample_bicubic(small, scale, centred=False)[inner], wave[inner], atol=0.003
+        )
+
 
 class TestJPEG:
     def test_eight_bits(self):

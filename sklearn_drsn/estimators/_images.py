@@ -9,6 +9,7 @@ from sklearn_drsn.estimators._samples import on_host
 __all__ = ["ImageLayout", "rotate", "rotations"]
 
 _MOST_CHANNELS = 4
+_ROUNDING = 1e-5  # by which values may miss their range, as resizing leaves them
 
 rotations = range(8)
 
@@ -111,14 +112,16 @@ def _in_bounds(image, number, name, bounds):
         image = image / np.iinfo(image.dtype).max
     if image.dtype.kind != "f":
         raise TypeError(f"expected images of numbers, got {image.dtype=} for image {number}")
-    low, high = image.min(), image.max()
+    (least, most), (low, high) = bounds, (image.min(), image.max())
     if not np.isfinite([low, high]).all():
         raise ValueError(f"image {number} of {name} holds NaN or infinity")
-    if not (bounds[0] <= low and high <= bounds[1]):
+    if not least - _ROUNDING <= low <= high <= most + _ROUNDING:
         raise ValueError(
-            f"expected values in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:.3g} to "
+            f"expected values in [{least:g}, {most:g}], got values from {low:.3g} to "
             f"{high:.3g} in image {number} of {name}; divide 8-bit images by 255"
         )
+    if low < least or high > most:
+        image = np.clip(image, least, most)
     return image if image.dtype.itemsize >= 4 else image.astype(np.float32)
 
 

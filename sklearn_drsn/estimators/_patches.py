@@ -1,5 +1,6 @@
 """Networks from signals to signals: random patches to train on, overlapping tiles to predict."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from sklearn_drsn.estimators._samples import BatchedSet, batch_slices
 from sklearn_drsn.estimators._training import Network, make_generator
 
-__all__ = ["PatchNetwork", "PatchSet", "cover", "cut", "map_tiles", "values_per_block"]
+__all__ = ["PatchNetwork", "PatchSet", "cover", "cut", "even_tile", "map_tiles"]
 
 values_per_block = 2**15  # of a forward pass at prediction
 
@@ -118,7 +119,21 @@ class PatchNetwork(Network):
         return self.infer(block, module=module).cpu().numpy()
 
 
-def map_tiles(function, X, tile, *, overlap, scale=1):
+def even_tile(sizes, most, overlap, multiple=1):
+    """Size of tiles that cover axes evenly, no more of them than tiles of ``most`` would be.
+
+    It is a multiple of ``multiple``, if that is not more than ``most``.
+    """
+
+    def along(size):
+        n_tiles = 1 - min(0, most - size) // (most - overlap)
+        even = -(-(size + (n_tiles - 1) * overlap) // n_tiles)
+        return min(most, -(-even // multiple) * multiple)
+
+    return tuple(map(along, sizes))
+
+
+def map_tiles(function, X, tile, *, overlap, scale=1, n_values=None, result=None):
     """Apply a function of blocks of tiles to samples of any size and put its results together.
 
     Every block has the same number of tiles, a function of their size alone, the last one filled
@@ -134,6 +149,10 @@ def map_tiles(function, X, tile, *, overlap, scale=1):
     overlap : int
         Least number of values that neighbouring tiles share along an axis.
     scale : int, default=1
+    n_values : int, default=None
+        In a block, unless a tile alone has more; None takes ``values_per_block``.
+    result : ndarray of float64, default=None
+        To add the results to, such as a turned view; None begins with zeros.
 
     Returns
     -------
@@ -141,38 +160,35 @@ def map_tiles(function, X, tile, *, overlap, scale=1):
     """
     sizes = X.shape[2:]
     tile = tuple(min(one, size) for one, size in zip(tile, sizes, strict=True))
-    starts = list(itertools.product(*map(_tile_starts, sizes, tile, [overlap] * len(tile))))
-    places = [(row, start) for row in range(len(X)) for start in starts]
-    result = np.zeros((*X.shape[:2], *(scale * size for size in sizes)))
-    fade = _fade([scale * size for size in tile], scale * overlap) if len(starts) > 1 else 1.0
+    if result is None:
+        result = np.zeros((*X.shape[:2], *(scale * size for size in sizes)))
+    axes = [_tiles(*axis, overlap, scale) for axis in zip(sizes, tile, strict=True)]
+    places = list(itertools.product(range(len(X)), itertools.product(*axes)))
     size = tuple(scale * length for length in tile)
-    n_tiles = max(1, values_per_block // int(np.prod(tile)))
+    n_tiles = max(1, (n_values or values_per_block) // int(np.prod(tile)))
     for first in range(0, len(places), n_tiles):
-        chosen = places[first : first + n_tiles]
+        chosen = [
+            (row, *zip(*tiles, strict=True)) for row, tiles in places[first : first + n_tiles]
+        ]
         block = np.zeros((n_tiles, X.shape[1], *tile), X.dtype)
-        for i, (row, start) in enumerate(chosen):
+        for i, (row, start, _) in enumerate(chosen):
             block[i] = cut(X[row], start, tile)
-        for (row, start), output in zip(chosen, function(block), strict=False):
-            cut(result[row], np.multiply(start, scale), size)[...] += fade * output
-    if len(starts) > 1:
-        total = np.zeros((1, *result.shape[2:]))
-        for start in starts:
-            cut(total, np.multiply(start, scale), size)[...] += fade
-        result /= total
+        for (row, start, weights), output in zip(chosen, function(block), strict=False):
+            share = functools.reduce(np.multiply.outer, weights)
+            cut(result[row], np.multiply(start, scale), size)[...] += share * output
     return result
 
 
-def _tile_starts(size, tile, overlap):
-    """Evenly spread places of as few tiles as cover the axis."""
+def _tiles(size, tile, overlap, scale):
+    """Start of each tile along an axis, and its weights, with which all add up to one.
+
+    Tiles are as few as cover the axis, evenly spread.
+    """
     n_steps = -(-(size - tile) // max(1, tile - overlap))
-    return np.linspace(0, size - tile, n_steps + 1).round().astype(int)
-
-
-def _fade(tile, overlap):
-    """Weights of a tile that fall towards its ends, of shape ``(1, *tile)``."""
-    weight = np.ones((1,) * (1 + len(tile)))
-    for axis, size in enumerate(tile, 1):
-        place = np.arange(size)
-        ramp = np.minimum(1, (1 + np.minimum(place, place[::-1])) / (overlap + 1))
-        weight = weight * ramp.reshape([-1 if i == axis else 1 for i in range(1 + len(tile))])
-    return weight
+    starts = np.linspace(0, size - tile, n_steps + 1).round().astype(int)
+    place = np.arange(scale * tile)
+    fade = np.minimum(1, (1 + np.minimum(place, place[::-1])) / (scale * overlap + 1))
+    total = np.zeros(scale * size)
+    for start in scale * starts:
+        total[start : start + len(fade)] += fade
+    return [(start, fade / total[scale * start : scale * start + len(fade)]) for start in starts]

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._images import ImageLayout, rotate, rotations
-from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, map_tiles, values_per_block
+from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, even_tile, map_tiles
 from sklearn_drsn.estimators._samples import resolve_device
 from sklearn_drsn.estimators._training import Settings, make_network
 from sklearn_drsn.metrics import psnr
@@ -19,6 +19,7 @@ from sklearn_drsn.metrics import psnr
 __all__ = ["BaseRestorer"]
 
 _FEWEST_PATCHES = 256  # of an epoch
+_VALUES_PER_BLOCK = 2**13  # of a forward pass: blocks are filled up, which small images pay for
 _LARGEST_OVERLAP = 64  # of tiles, in pixels: about what the deepest of the networks sees
 
 
@@ -102,12 +103,18 @@ class BaseRestorer(BaseNetworkEstimator):
         ------
         ValueError
             If values lie out of range or the images have other channels than those of `fit`.
+
+        Notes
+        -----
+        Memory is needed for `X`, the result in eight bytes a value (0.4 GiB for 4000 x 4000 in
+        colour, 1.5 GiB if that is made twice as large) and the features of one tile;
+        super-resolution of colour keeps one or two more of `X`.
         """
         check_is_fitted(self)
         self._check_parameters()
         layout = ImageLayout(self.channel_axis)
         images = layout.read(X, bounds=self._bounds_of_degraded, single=True)
-        n_channels = len(self._planes(images[0]))
+        n_channels = len(self._planes(images[0][:, :1, :1]))
         if n_channels != self._n_channels:
             raise ValueError(
                 f"expected images of {self._n_channels} channels, as in fit, got {n_channels} with "
@@ -239,10 +246,12 @@ class BaseRestorer(BaseNetworkEstimator):
         kinds = [(image.shape, image.dtype) for image in images]
         for kind in dict.fromkeys(kinds):
             numbers = [i for i, other in enumerate(kinds) if other == kind]
-            step = max(1, values_per_block // images[numbers[0]][0].size)
+            step = max(1, _VALUES_PER_BLOCK // images[numbers[0]][0].size)
             for start in range(0, len(numbers), step):
                 chosen = numbers[start : start + step]
-                results = self._restore(np.stack([images[i] for i in chosen]))
+                stack = [images[i] for i in chosen]
+                # A stack of one is a view: large images are not copied.
+                results = self._restore(np.stack(stack) if len(stack) > 1 else stack[0][None])
                 for i, result in zip(chosen, results, strict=True):
                     restored[i] = result
         return restored
@@ -256,24 +265,29 @@ class BaseRestorer(BaseNetworkEstimator):
         """Output of the network, mean over all turns with ``self_ensemble``."""
         self.net_.module_.eval()  # while it trains, callbacks may ask
         module = self._module_for_prediction()
-        tile = (self.tile_size, self.tile_size)
-        overlap = min(self.tile_size // 4, _LARGEST_OVERLAP)
 
         def run(block):
             return self.net_.run_block(block.astype(np.float32), module)
 
-        def run_turned(turn):
-            turned = np.ascontiguousarray(rotate(images, turn))
-            output = map_tiles(run, turned, tile, overlap=overlap, scale=scale)
-            return rotate(output, turn, back=True)
-
         scale = self._architecture.get("scale", 1)
-        first, *others = self._turns if self.self_ensemble else self._turns[:1]
-        total = run_turned(first)
-        for turn in others:
-            total += run_turned(turn)
-        total /= 1 + len(others)
+        *stack, height, width = images.shape
+        total = np.zeros((*stack, scale * height, scale * width))
+        turns = self._turns if self.self_ensemble else self._turns[:1]
+        for turn in turns:
+            turned = rotate(images, turn)
+            tile, overlap = self._tiling(turned.shape[2:])
+            map_tiles(
+                run, turned, tile, overlap=overlap, scale=scale, n_values=_VALUES_PER_BLOCK,
+                result=rotate(total, turn),
+            )  # fmt: skip
+        total /= len(turns)
         return total
+
+    def _tiling(self, sizes):
+        """Size of the tiles of an image, and what neighbours share."""
+        overlap = min(self.tile_size // 4, _LARGEST_OVERLAP)
+        multiple = getattr(self.net_.module_, "multiple", 1)
+        return even_tile(sizes, self.tile_size, overlap, multiple), overlap
 
     def _module_for_prediction(self):
         """The trained module; a subclass may give a faster one that computes the same."""

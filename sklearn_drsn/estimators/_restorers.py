@@ -20,6 +20,7 @@ from sklearn_drsn.networks import CSSFN, MACR, MSRN, DnCNN
 
 __all__ = ["CSSFNSuperResolver", "DnCNNDenoiser", "MACRDeblurrer", "MSRNSuperResolver"]
 
+_ROWS = 256  # whose colours are changed at a time: the way there takes several times their memory
 _TASKS = ("noise", "super_resolution", "jpeg")
 
 
@@ -53,8 +54,8 @@ class DnCNNDenoiser(BaseRestorer):
     patch_size : int, default=40
         Side of the training patches.
     tile_size : int, default=512
-        Side of the tiles in which images are restored; neighbours share a quarter of it, but
-        no more than 64 pixels.
+        Largest side of the tiles that cover an image evenly, in which it is restored; neighbours
+        share a quarter of it, but no more than 64 pixels.
     self_ensemble : bool, default=False
         Restore all eight rotations and reflections of an image and take their mean: a little
         better, eight times slower.
@@ -304,8 +305,8 @@ class MACRDeblurrer(BaseRestorer):
     patch_size : int, default=64
         Side of the training patches.
     tile_size : int, default=512
-        Side of the tiles in which images are restored; neighbours share a quarter of it, but
-        no more than 64 pixels.
+        Largest side of the tiles that cover an image evenly, in which it is restored; neighbours
+        share a quarter of it, but no more than 64 pixels.
     self_ensemble : bool, default=False
         Restore all eight rotations and reflections of an image and take their mean: a little
         better, eight times slower.
@@ -484,6 +485,7 @@ class _SuperResolver(BaseRestorer):
 
     _criterion = AbsoluteError
     _degrades_whole_images = True
+    _is_centred = True  # small pixels lie in the middle of those they stand for
 
     @property
     def _scale(self):
@@ -495,9 +497,16 @@ class _SuperResolver(BaseRestorer):
     def _restore(self, images):
         if images.shape[1] == 1:
             return super()._restore(images)
-        ycbcr = _to_ycbcr(images)
-        colour = upsample_bicubic(ycbcr[:, 1:], self._architecture["scale"])
-        return _to_rgb(np.concatenate([super()._restore(ycbcr[:, :1]), colour], axis=1))
+        ycbcr, scale = _to_ycbcr(images), self._architecture["scale"]
+        n_images, n_planes, height, width = images.shape
+        result = np.empty((n_images, n_planes, scale * height, scale * width))
+        result[:, :1] = super()._restore(ycbcr[:, :1])
+        for plane in (1, 2):
+            colour = ycbcr[:, plane]
+            result[:, plane] = upsample_bicubic(colour, scale, centred=self._is_centred)
+        for rows in np.split(result, range(_ROWS, scale * height, _ROWS), axis=2):
+            rows[...] = _to_rgb(rows)
+        return result
 
 
 def _to_ycbcr(image):
@@ -549,8 +558,8 @@ class MSRNSuperResolver(_SuperResolver):
     patch_size : int, default=48
         Side of the training patches, of the small images.
     tile_size : int, default=256
-        Side of the tiles in which images are restored; neighbours share a quarter of it, but
-        no more than 64 pixels.
+        Largest side of the tiles that cover an image evenly, in which it is restored; neighbours
+        share a quarter of it, but no more than 64 pixels.
     self_ensemble : bool, default=False
         Restore all eight rotations and reflections of an image and take their mean: a little
         better, eight times slower.
@@ -734,14 +743,14 @@ class CSSFNSuperResolver(_SuperResolver):
         How `fit` without small images makes them: by antialiased bicubic interpolation or, as
         a short acquisition does, from the central block of the Fourier plane. It tells how given
         pairs were made, too: pixels of the latter lie off their middle, so that pairs must not be
-        reflected. Colour differences follow "bicubic".
+        reflected and colour differences are enlarged from there.
     channel_axis : int or None, default=None
         Axis of the channels in a single image; None for grey images.
     patch_size : int, default=24
         Side of the training patches, of the small images.
     tile_size : int, default=256
-        Side of the tiles in which images are restored; neighbours share a quarter of it, but
-        no more than 64 pixels.
+        Largest side of the tiles that cover an image evenly, in which it is restored; neighbours
+        share a quarter of it, but no more than 64 pixels.
     self_ensemble : bool, default=False
         Restore all eight rotations and reflections of an image and take their mean: a little
         better, eight times slower.
@@ -900,7 +909,11 @@ class CSSFNSuperResolver(_SuperResolver):
         return shrink(images, self.scale)
 
     @property
+    def _is_centred(self):
+        return self.downsampling == "bicubic"
+
+    @property
     def _turns(self):
         # Pixels of a truncated Fourier plane lie off the middle of those they stand for, towards
         # the first row and column: reflections would have the network learn all four corners.
-        return super()._turns if self.downsampling == "bicubic" else (0, 4)
+        return super()._turns if self._is_centred else (0, 4)

@@ -1,6 +1,5 @@
 """Published weights of networks, read without executing anything in the file."""
 
-import pickle
 import re
 from pathlib import Path
 
@@ -33,11 +32,11 @@ def read_dncnn_layers(path):
         return layers
     except (ImportError, MemoryError):
         raise
-    except pickle.UnpicklingError as error:
-        # Its own message ends in the advice to trust the file.
-        raise ValueError(f"{path} holds other things than weights, or is damaged") from error
-    except Exception as error:  # damaged bytes make readers raise whatever they like
-        raise ValueError(f"{path} is damaged or no file of DnCNN weights: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is no file of DnCNN weights: {error}") from error
+    except Exception as error:
+        # Damaged bytes make readers raise whatever they like; some advise to trust the file.
+        raise ValueError(f"{path} is damaged or holds other things than weights") from error
 
 
 def _read_mat(path):
@@ -74,18 +73,21 @@ def _read(dataset):
 def _read_state_dict(path):
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not state:
-        raise TypeError(f"expected a state dict, got {type(state).__name__}")
+        raise ValueError(f"expected a state dict, got {type(state).__name__}")
     layers = {}
     for key, value in state.items():
         match = _KEY.fullmatch(key)
         if match is None:
-            raise KeyError(f"expected keys such as model.0.weight, got {key!r}")
+            raise ValueError(f"expected keys such as model.0.weight, got {key!r}")
         if not isinstance(value, torch.Tensor):
-            raise TypeError(f"expected tensors, got {type(value).__name__} for {key!r}")
+            raise ValueError(f"expected tensors, got {type(value).__name__} for {key!r}")
         if value.layout != torch.strided or value.device.type != "cpu" or value.numel() > _LARGEST:
             raise ValueError(
                 f"expected dense tensors of at most {_LARGEST} numbers, got {key!r} of shape "
                 f"{tuple(value.shape)}, {value.layout}, on {value.device}"
             )
         layers.setdefault(int(match[1]), {})[match[2]] = value
+    for number, layer in layers.items():
+        if len(layer) < 2:
+            raise ValueError(f"expected a weight and a bias of model.{number}, got {list(layer)}")
     return [(layers[number]["weight"], layers[number]["bias"]) for number in sorted(layers)]

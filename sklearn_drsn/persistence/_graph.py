@@ -168,6 +168,17 @@ class _Regression(_Outputs):
 # --- signals and images of any size --------------------------------------------------------------
 
 
+def _even_tile(sizes, most, overlap, multiple):
+    """See :func:`~sklearn_drsn.estimators._patches.even_tile`."""
+
+    def along(size):
+        n_tiles = 1 + (torch.sym_max(0, size - most) + most - overlap - 1) // (most - overlap)
+        even = (size + (n_tiles - 1) * overlap + n_tiles - 1) // n_tiles
+        return torch.sym_min(most, (even + multiple - 1) // multiple * multiple)
+
+    return tuple(map(along, sizes))
+
+
 def _map_tiles(function, X: Tensor, tile, overlap, scale=1) -> Tensor:
     """What :func:`~sklearn_drsn.estimators._patches.map_tiles` does, for sizes not yet known."""
     n_axes = X.ndim - 2
@@ -276,6 +287,7 @@ class _Restoration(nn.Module):
         self.channel_axis = restorer.channel_axis
         self.turns = list(restorer._turns if restorer.self_ensemble else restorer._turns[:1])
         self.tile, self.scale = restorer.tile_size, restorer._scale
+        self.multiple = getattr(self.network, "multiple", 1)
 
     def forward(self, X: Tensor) -> Tensor:
         axis = self.channel_axis
@@ -292,7 +304,7 @@ class _Restoration(nn.Module):
         return _map_tiles(
             lambda block: self.network(block.float()).double(),
             images,
-            (self.tile, self.tile),
+            _even_tile(images.shape[2:], self.tile, overlap, self.multiple),
             overlap,
             self.scale,
         )
@@ -304,7 +316,7 @@ class _ColourSuperResolution(_Restoration):
     def __init__(self, resolver):
         super().__init__(resolver)
         self.split, self.join = _affine(_to_ycbcr), _affine(_to_rgb)
-        self.kernel = _bicubic_kernel(self.scale)
+        self.kernel = _bicubic_kernel(self.scale, resolver._is_centred)
 
     def _restore(self, images: Tensor) -> Tensor:
         ycbcr = _mix(images, *self.split)
@@ -325,11 +337,11 @@ class _ColourSuperResolution(_Restoration):
         return large[..., beyond:-beyond, beyond:-beyond].clamp(0.0, 1.0)
 
 
-def _bicubic_kernel(scale):
+def _bicubic_kernel(scale, centred):
     """What one pixel contributes to its neighbourhood, ``(1, 1, 5 * scale, 5 * scale)``."""
     pixel = np.full((7, 7), 0.5)  # what undershoots zero would be cut off
     pixel[3, 3] += 0.25
-    response = (upsample_bicubic(pixel, scale) - 0.5) / 0.25
+    response = (upsample_bicubic(pixel, scale, centred=centred) - 0.5) / 0.25
     return torch.tensor(response[scale:-scale, scale:-scale], dtype=torch.float32)[None, None]
 
 

@@ -95,6 +95,14 @@ def test_refuses_a_single_image_where_several_are_asked_for():
         ImageLayout(None).read(GREY, name="y")
 
 
+def test_what_lies_out_of_range_by_rounding_is_cut_off():
+    image = np.linspace(-1e-7, 1 + 1e-7, 64, dtype=np.float32).reshape(8, 8)
+    before = image.copy()
+    (read,) = ImageLayout(None).read([image])
+    assert (read.min(), read.max(), read.dtype) == (0, 1, np.float32)
+    np.testing.assert_array_equal(image, before)
+
+
 def test_wider_bounds_are_named():
     with pytest.raises(ValueError, match=r"expected values in \[-2, 3\], got .* to 3.1"):
         ImageLayout(None).read([np.full((8, 8), 3.1)], bounds=(-2.0, 3.0))

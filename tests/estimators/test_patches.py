@@ -1,5 +1,7 @@
 """Patches that a network trains on, what is made of them, and tiles that it predicts."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from sklearn_drsn.estimators._denoising import (
     relative_noise,
     standardise,
 )
-from sklearn_drsn.estimators._patches import PatchSet, map_tiles
+from sklearn_drsn.estimators._patches import PatchSet, even_tile, map_tiles
 from sklearn_drsn.losses import SteinRisk
 
 CPU = torch.device("cpu")
@@ -120,6 +122,39 @@ class TestMapTiles:
         whole = map_tiles(ramp, X, (10,), overlap=2)
         part = map_tiles(ramp, X[slice(*places)], (10,), overlap=2)
         np.testing.assert_array_equal(part, whole[slice(*places)])
+
+    def test_results_are_added_to_a_view(self):
+        X, whole = make_samples(2, 1, 13, 9), np.ones((2, 1, 9, 13))
+        map_tiles(np.array, X, (5, 5), overlap=2, result=whole.swapaxes(2, 3))
+        np.testing.assert_allclose(whole, 1 + X.swapaxes(2, 3), atol=1e-12)
+
+
+class TestEvenTile:
+    @pytest.mark.parametrize("multiple", [1, 8])
+    @pytest.mark.parametrize("overlap", [2, 12])
+    def test_as_few_tiles_as_the_largest_would_be_and_little_more_than_the_axis(
+        self, overlap, multiple
+    ):
+        for size in range(1, 400):
+            (tile,) = even_tile((size,), 48, overlap, multiple)
+            assert tile <= 48
+            assert tile % multiple == 0
+            starts = [set(), set()]
+            for kept, one in zip(starts, (tile, 48), strict=True):
+                record = functools.partial(keep_starts, kept)
+                map_tiles(record, np.arange(size, dtype=float)[None, None], (one,), overlap=overlap)
+            few, fewest = map(len, starts)
+            assert few <= fewest
+            shared = (few - 1) * overlap
+            assert few * min(tile, size) < size + shared + few * multiple
+
+    def test_axes_have_their_own(self):
+        assert even_tile((520, 100), 512, 64) == (292, 100)
+
+
+def keep_starts(starts, block):
+    starts.update(block[0, 0, :1] if len(block) == 1 else block[:, 0, 0])
+    return block
 
 
 def number_tiles(block):

@@ -203,6 +203,13 @@ def save_whole_module(path):
     torch.save(make_network(), path)
 
 
+def save_a_script(path):
+    """What torch takes for a script; its error then advises to trust the file."""
+    torch.save(make_network().state_dict(), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{path.name}/constants.pkl", b"")
+
+
 def save_training_form(path):
     torch.save(DnCNN(DEPTH, WIDTH).state_dict(), path)
 
@@ -304,15 +311,16 @@ def save_old_matlab(path):
         (save_training_form, "expected keys such as model.0.weight|holds no DnCNN|damaged"),
         (save_another_network, "expected keys such as model.0.weight, got 'conv1.weight'"),
         (save_other_kernels, "holds no DnCNN: expected"),
-        (save_no_biases, "'bias'"),
+        (save_no_biases, r"expected a weight and a bias of model.0, got \['weight'\]"),
+        (save_a_script, "holds other things than weights$"),
         (save_integers, "holds no DnCNN: expected floating-point weights"),
         (save_numbers, "expected tensors, got float for 'model.0.weight'"),
         (save_a_list, "expected a state dict, got list"),
         (save_nothing, "expected a state dict, got dict"),
         (save_words, "holds other things than weights"),
-        (save_an_archive, "damaged or no file of DnCNN weights"),
-        (save_other_hdf5, "damaged or no file of DnCNN weights"),
-        (save_hdf5_without_references, "damaged or no file of DnCNN weights"),
+        (save_an_archive, "damaged or holds other things than weights$"),
+        (save_other_hdf5, "damaged or holds other things than weights$"),
+        (save_hdf5_without_references, "damaged or holds other things than weights$"),
         (save_huge_hdf5, "expected arrays of at most"),
         (save_many_layers, "expected arrays of at most"),
         (save_mat_with_batch_norm, "expected convolutions, ReLUs and a loss, got a layer 'bnorm'"),

@@ -293,6 +293,17 @@ def test_colour_in_super_resolution(tmp_path, scale, axis):
 
 
 @pytest.mark.slow
+def test_colour_of_a_truncated_fourier_plane(tmp_path):
+    pytest.importorskip("skimage")
+    images = RNG.random((4, 24, 24, 3))
+    resolver = CSSFNSuperResolver(
+        2, 1, 4, 2, downsampling="kspace", patch_size=8, tile_size=16, channel_axis=-1, **TINY
+    ).fit(images)
+    export_onnx(resolver, tmp_path / "m")
+    assert_agrees(tmp_path / "m", resolver, images[:, 5:])
+
+
+@pytest.mark.slow
 def test_a_denoiser_before_a_classifier(tmp_path):
     denoiser = SoftThresholdDenoiser(1, 4, **TINY)
     pipeline = make_pipeline(denoiser, TINY_NET()).fit(SERIES, np.arange(40) % 2)
