@@ -24,7 +24,7 @@ from sklearn_drsn.estimators import (
 )
 from sklearn_drsn.estimators._denoising import PatchScaler
 from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
-from sklearn_drsn.estimators._training import Settings
+from sklearn_drsn.estimators._training import Settings, parameter_groups
 from sklearn_drsn.networks import CSSFN, DRSN, MACR, MSRN, DnCNN
 from sklearn_drsn.networks._denoiser import DenoisingDRSN
 from sklearn_drsn.wavelets import check_recipe
@@ -179,8 +179,8 @@ def _check_network(network, state):
     }
     found = {name: (array.shape, array.dtype.name) for name, array in weights.items()}
     _expect(found == expected, f"weights {expected!r:.200}", found)
-    shapes = [tuple(parameter.shape) for parameter in module.parameters()]
-    _check_optimizer(net_state["optimizer"], state["_settings"]["optimizer"], shapes)
+    shapes = [[tuple(p.shape) for p in group] for group in parameter_groups(module)]
+    _check_optimizer(net_state["optimizer"], state["_settings"]["optimizer"], *shapes)
     _check_history(net_state["history"])
     _check_history(state["history_"])
 
@@ -197,14 +197,13 @@ def _check_sizes(architecture, weights):
         _expect(isinstance(value, int | float | str | None), f"{name} to be plain", value)
 
 
-def _check_optimizer(optimizer, name, shapes):
-    """What the optimizer remembers fits the parameters, matrices first as the engine has them."""
+def _check_optimizer(optimizer, name, decaying, others):
+    """What the optimizer remembers fits the parameters, those that decay first."""
     _expect(set(optimizer) == {"state", "param_groups"}, "an optimizer's state", sorted(optimizer))
-    shapes = sorted(shapes, key=lambda shape: len(shape) <= 1)
-    n_matrices = sum(len(shape) > 1 for shape in shapes)
+    shapes = [*decaying, *others]
     numbers = list(range(len(shapes)))
     groups = [group["params"] for group in optimizer["param_groups"]]
-    expected = [numbers[:n_matrices], numbers[n_matrices:]]
+    expected = [numbers[: len(decaying)], numbers[len(decaying) :]]
     _expect(groups == expected, f"parameters in groups {expected}", groups)
     for number, memory in optimizer["state"].items():
         _expect(type(number) is int and number in numbers, "the number of a parameter", number)
