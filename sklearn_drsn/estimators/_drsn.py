@@ -43,8 +43,8 @@ from sklearn_drsn.networks import DRSN
 
 __all__ = ["BaseDRSN"]
 
-# Pieces of every column of a table, and the most rows and values that they are learnt from.
-_N_PIECES, _MOST_ROWS, _MOST_VALUES = 8, 1024, 2**20
+# The most rows and values that pieces of columns are learnt from.
+_MOST_ROWS, _MOST_VALUES = 1024, 2**20
 # Weight decay of tables, times the steps of a fit, and the most that a step may take off.
 _DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 0.06
 
@@ -65,6 +65,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "n_pieces": [Interval(Integral, 1, 32, closed="both")],
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
@@ -277,7 +278,7 @@ class BaseDRSN(BaseNetworkEstimator):
     def _net_for(self, X, rows, seed):
         """A new net, which has seen where the columns of a table have their values."""
         net = self._new_net(seed)
-        if X.ndim == 2:
+        if X.ndim == 2 and self.n_pieces > 1:
             n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
             sample = self._input_scaler.transform(X[rows[spread_out(rows, n_rows)]])
             net.module_.stem.learn(torch.from_numpy(sample).to(net.device))
@@ -339,7 +340,7 @@ class BaseDRSN(BaseNetworkEstimator):
             "threshold_mode": self.threshold_mode,
             **convolutions,
             "dropout": self.dropout,
-            "n_pieces": _N_PIECES if len(self.input_shape_) == 1 else 1,
+            "n_pieces": self.n_pieces if len(self.input_shape_) == 1 else 1,
             "dim": len(self.input_shape_) - 1,
         }
 

@@ -25,7 +25,7 @@ from skorch.helper import predefined_split
 from sklearn_drsn.estimators._augmentation import apply_augmentation
 from sklearn_drsn.estimators._progress import ProgressLine
 from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
-from sklearn_drsn.layers import Dropout, PiecewiseLinear
+from sklearn_drsn.layers import ColumnLinear, Dropout
 
 __all__ = [
     "LR_SCHEDULES",
@@ -322,7 +322,7 @@ def parameter_groups(module):
 
 
 def _shrinking_layers(module):
-    return [layer for layer in module.modules() if isinstance(layer, PiecewiseLinear)]
+    return [layer for layer in module.modules() if isinstance(layer, ColumnLinear)]
 
 
 def set_dropout_generator(module, generator):

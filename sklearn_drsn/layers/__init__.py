@@ -1,6 +1,6 @@
 """Building blocks: adaptive thresholds, squeeze-and-excitation, the shrinkage unit, columns."""
 
-from sklearn_drsn.layers._columns import PiecewiseLinear
+from sklearn_drsn.layers._columns import ColumnLinear, PiecewiseLinear
 from sklearn_drsn.layers._dropout import Dropout
 from sklearn_drsn.layers._excitation import SqueezeExcitation
 from sklearn_drsn.layers._threshold import SHRINKING_MODES, AdaptiveThreshold
@@ -10,6 +10,7 @@ __all__ = [
     "SHRINKING_MODES",
     "THRESHOLD_MODES",
     "AdaptiveThreshold",
+    "ColumnLinear",
     "Dropout",
     "PiecewiseLinear",
     "ShrinkageUnit",

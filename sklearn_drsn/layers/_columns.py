@@ -1,4 +1,4 @@
-"""The first layer of tables: columns in pieces, shrunk until those that say nothing vanish."""
+"""The first layer of tables: columns that say nothing are shrunk, others may bend."""
 
 import torch
 from torch import Tensor
@@ -6,21 +6,63 @@ from torch import Tensor
 from sklearn_drsn.functional import group_soft_threshold
 from sklearn_drsn.layers._dimensions import Linear
 
-__all__ = ["PiecewiseLinear"]
+__all__ = ["ColumnLinear", "PiecewiseLinear"]
 
 _N_DRAWN = 32  # normal values that stand beside the samples when pieces are learnt
 _LEAST_VARIANCE = 1e-3  # of a piece, of standardised columns, that is scaled to about one
 
 
-class PiecewiseLinear(Linear):
+class ColumnLinear(Linear):
+    r"""Linear layer over columns, whose weights are shrunk column by column.
+
+    .. math:: w_j \leftarrow w_j\,\max(1 - \tau / \lVert w_j \rVert, 0), \qquad
+              \tau = \alpha \cdot \overline{\lVert w \rVert}
+
+    Like the thresholds of a unit, this one is a share of a mean magnitude, so that for
+    ``alpha < 1`` columns never vanish all at once. Training does it after every step.
+
+    Parameters
+    ----------
+    n_channels : int
+        Columns.
+    n_outputs : int
+
+    Notes
+    -----
+    Ours, not the paper's, which knows no tables.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = ColumnLinear(2, 1)
+    >>> _ = torch.nn.init.constant_(layer.weight, 1.0)
+    >>> layer.weight.data[0, 0] = 0.1
+    >>> layer.shrink(0.2)  # of a mean of 0.55
+    >>> layer.weight.data
+    tensor([[0.0000, 0.8900]])
+    """
+
+    def __init__(self, n_channels: int, n_outputs: int) -> None:
+        super().__init__(n_channels, n_outputs)
+        self.n_channels = n_channels
+
+    @torch.no_grad()
+    def shrink(self, share: float) -> None:
+        """Soft-threshold the weights, column by column, by a share of the columns' mean norm."""
+        columns = self.weight.view(self.out_features, self.n_channels, -1)
+        norms = torch.linalg.vector_norm(columns, dim=(0, 2), keepdim=True)
+        columns.copy_(group_soft_threshold(columns, share * norms.mean(), (0, 2)))
+
+
+class PiecewiseLinear(ColumnLinear):
     r"""Linear layer over pieces of every column: a sum of piecewise linear functions.
 
     .. math:: y_k = b_k + \sum_{j,t} w_{kjt}\,p_{jt}(x_j), \qquad
               p_{jt}(x) = g_{jt}\,(\min(\max(x, l_{jt}), u_{jt}) - m_{jt})
 
     Piece ``t`` of column ``j`` is the column between two quantiles ``l`` and ``u``, with zero mean
-    and about unit variance; the outer ones are open. :meth:`learn` finds the pieces, :meth:`shrink`
-    sets columns to zero. Columns in front are expected to be of zero mean and unit variance.
+    and about unit variance; the outer ones are open. :meth:`learn` finds the pieces. Columns are
+    expected to be of zero mean and unit variance.
 
     Parameters
     ----------
@@ -28,7 +70,7 @@ class PiecewiseLinear(Linear):
         Columns.
     n_outputs : int
     n_pieces : int, default=8
-        Of every column, 1 to 32.
+        Of every column, 2 to 32.
 
     Raises
     ------
@@ -58,8 +100,8 @@ class PiecewiseLinear(Linear):
     gain: Tensor
 
     def __init__(self, n_channels: int, n_outputs: int, n_pieces: int = 8) -> None:
-        if not 1 <= n_pieces <= _N_DRAWN:
-            raise ValueError(f"n_pieces must be from 1 to {_N_DRAWN}, got {n_pieces}")
+        if not 2 <= n_pieces <= _N_DRAWN:
+            raise ValueError(f"n_pieces must be from 2 to {_N_DRAWN}, got {n_pieces}")
         super().__init__(n_channels * n_pieces, n_outputs)
         self.n_channels = n_channels
         self.n_pieces = n_pieces
@@ -91,13 +133,6 @@ class PiecewiseLinear(Linear):
         variance, mean = torch.var_mean(self._clip(x), 0, correction=0)
         self.mean.copy_(mean)
         self.gain.copy_(variance.sqrt() / (variance + _LEAST_VARIANCE))
-
-    @torch.no_grad()
-    def shrink(self, share: float) -> None:
-        """Soft-threshold the weights, column by column, by a share of the columns' mean norm."""
-        columns = self.weight.view(-1, self.n_channels, self.n_pieces)
-        norms = torch.linalg.vector_norm(columns, dim=(0, 2), keepdim=True)
-        columns.copy_(group_soft_threshold(columns, share * norms.mean(), (0, 2)))
 
     def _clip(self, x: Tensor) -> Tensor:
         return torch.minimum(torch.maximum(x.unsqueeze(2), self.lower), self.upper)

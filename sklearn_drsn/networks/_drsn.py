@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sklearn_drsn.layers import Dropout, PiecewiseLinear, ShrinkageUnit
+from sklearn_drsn.layers import ColumnLinear, Dropout, PiecewiseLinear, ShrinkageUnit
 from sklearn_drsn.layers._dimensions import (
     Linear,
     batch_norm,
@@ -47,7 +47,7 @@ class DRSN(nn.Module):
     shortcut : bool, default=True
         False leaves the shortcuts out: with ``threshold_mode=None`` the paper's ConvNet.
     n_pieces : int, default=1
-        For ``dim=0`` the pieces of every column that the first layer sees, see
+        At most 32. For ``dim=0`` the pieces of every column that the first layer sees, see
         :class:`~sklearn_drsn.layers.PiecewiseLinear` (ours); 1 leaves columns whole.
     dim : {0, 1, 2}, default=1
         Number of spatial axes: input ``(n, C)``, ``(n, C, length)`` or ``(n, C, height, width)``.
@@ -115,8 +115,8 @@ class DRSN(nn.Module):
             check_odd("stem_kernel_size", stem_kernel_size)
         super().__init__()
         self.stem: nn.Module
-        if dim == 0 and n_pieces > 1:
-            self.stem = PiecewiseLinear(n_channels, width, n_pieces)
+        if dim == 0:
+            self.stem = _columns(n_channels, width, n_pieces)
         else:
             self.stem = convolution(
                 n_channels, width, kernel_size=stem_kernel_size, stride=stem_stride, dim=dim
@@ -155,6 +155,13 @@ class DRSN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, n_channels, ...)`` to ``(n, n_outputs)``: logits or values."""
         return self.head(self.dropout(self.features(x)))
+
+
+def _columns(n_channels: int, n_outputs: int, n_pieces: int) -> ColumnLinear:
+    """First layer of a table."""
+    if n_pieces == 1:
+        return ColumnLinear(n_channels, n_outputs)
+    return PiecewiseLinear(n_channels, n_outputs, n_pieces)
 
 
 def _unit_plan(depth: int, width: int, dim: int) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_drsn.layers import PiecewiseLinear
+from sklearn_drsn.layers import ColumnLinear, PiecewiseLinear
 
 
 def make_layer(n_channels=3, n_outputs=4, n_pieces=5, dtype=torch.float64):
@@ -14,6 +14,15 @@ def make_layer(n_channels=3, n_outputs=4, n_pieces=5, dtype=torch.float64):
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, generator=generator)
     layer.reset_pieces()
+    return layer.eval()
+
+
+def make_whole():
+    """A layer without pieces."""
+    layer = ColumnLinear(3, 4).to(torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
     return layer.eval()
 
 
@@ -91,9 +100,15 @@ def test_reset_forgets_the_rows():
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
 
 
+def test_whole_columns_are_a_linear_layer():
+    layer, x = make_whole(), make_rows(9)
+    torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+
+
 class TestShrink:
-    def test_every_column_loses_the_same_share_of_the_mean_norm(self):
-        layer = make_layer()
+    @pytest.mark.parametrize("make", [make_layer, make_whole])
+    def test_every_column_loses_the_same_share_of_the_mean_norm(self, make):
+        layer = make()
         before = column_norms(layer)
         layer.shrink(0.25)
         np.testing.assert_allclose(column_norms(layer), before - 0.25 * before.mean())
@@ -132,9 +147,9 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(lambda x, weight: layer(x), (x, layer.weight))
 
 
-@pytest.mark.parametrize("n_pieces", [0, 33])
+@pytest.mark.parametrize("n_pieces", [0, 1, 33])
 def test_refuses(n_pieces):
-    with pytest.raises(ValueError, match=f"n_pieces must be from 1 to 32, got {n_pieces}"):
+    with pytest.raises(ValueError, match=f"n_pieces must be from 2 to 32, got {n_pieces}"):
         PiecewiseLinear(3, 4, n_pieces)
 
 
