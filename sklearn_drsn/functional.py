@@ -15,6 +15,7 @@ from torch import Tensor
 __all__ = [
     "firm_threshold",
     "garrote_threshold",
+    "group_soft_threshold",
     "hard_threshold",
     "mean_magnitude",
     "soft_threshold",
@@ -197,6 +198,49 @@ def firm_threshold(x: Tensor, low: Threshold, high: Threshold) -> Tensor:
     x, high = _check(x, high)
     between = soft_threshold(x, low) / (1 - low / high)
     return torch.where(x.abs() > high, x, between)
+
+
+def group_soft_threshold(x: Tensor, threshold: Threshold, dims: tuple[int, ...]) -> Tensor:
+    r"""Soft-threshold the norms of groups of values; small groups become zero as a whole.
+
+    .. math:: y = x\,\max(1 - \tau / \lVert x \rVert, 0)
+
+    Parameters
+    ----------
+    x : Tensor of any shape, floating point
+    threshold : float or Tensor
+        Non-negative, in the units of ``x``; broadcasts against the norms, which keep ``dims`` as
+        axes of length one.
+    dims : tuple of int
+        Axes of a group.
+
+    Returns
+    -------
+    Tensor of the shape of ``x``
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a floating-point tensor.
+    ValueError
+        If ``threshold`` is a negative number.
+
+    References
+    ----------
+    M. Yuan, Y. Lin, "Model selection and estimation in regression with grouped variables", J. Royal
+    Statistical Society B 68(1), 2006, :doi:`10.1111/j.1467-9868.2005.00532.x`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> group_soft_threshold(torch.tensor([[3.0, 4.0], [0.6, 0.8]]), 2.0, (1,))
+    tensor([[1.8000, 2.4000],
+            [0.0000, 0.0000]])
+    """
+    x, threshold = _check(x, threshold)
+    norm = torch.linalg.vector_norm(x, dim=dims, keepdim=True)
+    divisor = torch.where(norm > 0, norm, 1.0)
+    return x * (soft_threshold(norm, threshold) / divisor)
 
 
 def mean_magnitude(x: Tensor, dims: tuple[int, ...]) -> Tensor:

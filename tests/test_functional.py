@@ -6,6 +6,7 @@ import torch
 from sklearn_drsn.functional import (
     firm_threshold,
     garrote_threshold,
+    group_soft_threshold,
     hard_threshold,
     mean_magnitude,
     soft_threshold,
@@ -353,3 +354,32 @@ class TestRefuses:
     def test_shapes_that_do_not_broadcast(self, rule):
         with pytest.raises(RuntimeError, match="must match the size"):
             rule(torch.ones(3, 4), torch.ones(3))
+
+
+class TestGroups:
+    def test_value(self):
+        x, _ = make_pair((3, 4, 5), ())
+        norm = np.sqrt(np.square(x.detach().numpy()).sum((0, 2), keepdims=True))
+        threshold = float(np.sort(norm.ravel())[1])  # that of the second smallest group
+        found = group_soft_threshold(x, threshold, (0, 2)).detach().numpy()
+        expected = x.detach().numpy() * np.maximum(1 - threshold / norm, 0)
+        np.testing.assert_allclose(found, expected, atol=1e-15)
+        assert [group.any() for group in found.transpose(1, 0, 2)].count(False) == 2
+
+    def test_groups_of_one_value_are_soft_thresholded(self):
+        x, threshold = make_ties()
+        found = group_soft_threshold(x.unsqueeze(2), threshold.unsqueeze(2), (2,)).squeeze(2)
+        torch.testing.assert_close(found, soft_threshold(x, threshold))
+
+    def test_zeros_stay(self):
+        assert not group_soft_threshold(torch.zeros(2, 3), 0.0, (1,)).any()
+
+    def test_gradcheck(self):
+        x, threshold = make_pair((3, 4, 5), (3, 1, 1))
+        assert torch.autograd.gradcheck(lambda *a: group_soft_threshold(*a, (1, 2)), (x, threshold))
+
+    def test_refuses(self):
+        with pytest.raises(TypeError, match="floating-point"):
+            group_soft_threshold(torch.ones(2, dtype=torch.int64), 1.0, (0,))
+        with pytest.raises(ValueError, match="non-negative"):
+            group_soft_threshold(torch.ones(2), -1.0, (0,))

@@ -204,6 +204,7 @@ def supervised(draw):
                 **NETWORK,
                 "stem_kernel_size": one_of([None, 1, 9]),
                 "stem_stride": one_of([None, 1, 3]),
+                "n_pieces": st.integers(1, 4),
                 "dropout": one_of([0.0, 0.5, 0.99]),
                 "augment": one_of(
                     [None, "auto", "noise", ("noise",), ()]
@@ -429,6 +430,7 @@ SUPERVISED = [
         for name, values in {
             "depth": [0, -1, 1.5, None],
             "width": [0, None],
+            "n_pieces": [0, 33, None],
             "threshold_mode": ["x", 3],
             "kernel_size": [0, -3, 2.5],
             "dropout": [1.0, -0.1, np.nan],

@@ -5,12 +5,13 @@ from contextlib import closing
 
 import numpy as np
 
+from sklearn_drsn.estimators._samples import spread_out
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
 __all__ = ["are_aligned", "explained_share"]
 
-# It is judged by at most so many rows, of a stream in pieces, values of each, and targets,
-_MOST_ROWS, _N_PIECES, _MOST_VALUES, _MOST_TARGETS = 1024, 64, 1024, 16
+# It is judged by at most so many rows, values of each, and targets,
+_MOST_ROWS, _MOST_VALUES, _MOST_TARGETS = 1024, 1024, 16
 _VALUES_READ = 2**18  # at a time
 # and by the share that is explained, of which few rows make much by chance.
 _LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
@@ -43,12 +44,11 @@ def are_aligned(X, targets, rows, scaler):
 def _spread_out(rows, targets, *, streamed):
     """Ascending positions in ``rows`` of some that show the targets as they are distributed.
 
-    A stream is looked at in pieces of neighbouring rows.
+    A stream is looked at in stretches of neighbouring rows.
     """
     n_rows = min(len(rows), _MOST_ROWS)
     if streamed:
-        pieces = np.array_split(np.argsort(rows, kind="stable"), _N_PIECES)
-        return np.concatenate([piece[: -(-n_rows // _N_PIECES)] for piece in pieces])
+        return spread_out(rows, n_rows)
     by_target = np.argsort(targets.reshape(len(targets), -1)[:, 0], kind="stable")
     return np.sort(by_target[np.arange(n_rows) * len(rows) // n_rows])
 

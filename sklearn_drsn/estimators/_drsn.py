@@ -5,6 +5,7 @@ from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
+import torch
 from sklearn.callback import with_callbacks
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils import metadata_routing
@@ -31,6 +32,7 @@ from sklearn_drsn.estimators._samples import (
     reshape_rows,
     resolve_device,
     rows_per_part,
+    spread_out,
 )
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed
@@ -41,6 +43,8 @@ from sklearn_drsn.networks import DRSN
 
 __all__ = ["BaseDRSN"]
 
+# The most rows and values that pieces of columns are learnt from.
+_MOST_ROWS, _MOST_VALUES = 1024, 2**20
 # Weight decay of tables, times the steps of a fit, and the most that a step may take off.
 _DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 0.06
 
@@ -61,6 +65,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left")],
+        "n_pieces": [Interval(Integral, 1, 32, closed="both")],
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
@@ -138,7 +143,7 @@ class BaseDRSN(BaseNetworkEstimator):
                 self._aligned = None
             self._learn_alignment(X, y, rows)
             self._learn_weight_decay(X, self.max_epochs * len(rows))
-            net = self._continued_net() if goes_on else self._new_net(seed)
+            net = self._continued_net() if goes_on else self._net_for(X, rows, seed)
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
             validation = validation and self._sample_set(*validation)
@@ -159,7 +164,7 @@ class BaseDRSN(BaseNetworkEstimator):
                 self._aligned = None
                 self._learn_weight_decay(X)
             self._learn_alignment(X, y, rows)
-            net = self._new_net(self._draw_seed()) if first else self._continued_net()
+            net = self._net_for(X, rows, self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
         return self
@@ -271,6 +276,15 @@ class BaseDRSN(BaseNetworkEstimator):
             n_steps = n_samples_seen / self.batch_size
             self._weight_decay = min(_LARGEST_DECAY / self.lr, _DECAY_OF_STEPS / n_steps)
 
+    def _net_for(self, X, rows, seed):
+        """A new net, which has seen where the columns of a table have their values."""
+        net = self._new_net(seed)
+        if X.ndim == 2 and self.n_pieces > 1:
+            n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
+            sample = self._input_scaler.transform(X[rows[spread_out(rows, n_rows)]])
+            net.module_.stem.learn(torch.from_numpy(sample).to(net.device))
+        return net
+
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
         if groups is not None:
@@ -327,6 +341,7 @@ class BaseDRSN(BaseNetworkEstimator):
             "threshold_mode": self.threshold_mode,
             **convolutions,
             "dropout": self.dropout,
+            "n_pieces": self.n_pieces if len(self.input_shape_) == 1 else 1,
             "dim": len(self.input_shape_) - 1,
         }
 

@@ -26,12 +26,15 @@ __all__ = [
     "resolve_device",
     "rows_per_block",
     "rows_per_part",
+    "spread_out",
 ]
 
 # Values scaled at once for prediction; block by block takes longer than the forward pass may.
 _CHUNK = 2**17
 # Batches of a stream that wait for their use, and bytes of them, from the second one on.
 _N_AHEAD, _AHEAD = 64, 2**22
+# Stretches of neighbouring rows that a look at few of them consists of.
+_N_STRETCHES = 64
 # Values of X whose results are written at once.
 _PART = 2**21
 
@@ -247,6 +250,13 @@ class StreamedSet(SampleSet):
 def make_sample_set(X, *arguments):
     """The set of samples that suits X, an array or a stream."""
     return (StreamedSet if isinstance(X, Stream) else SampleSet)(X, *arguments)
+
+
+def spread_out(rows, n_rows):
+    """Ascending positions of about ``n_rows`` of the row numbers, neighbours read together."""
+    stretches = np.array_split(np.argsort(rows, kind="stable"), _N_STRETCHES)
+    size = math.ceil(min(n_rows, len(rows)) / _N_STRETCHES)
+    return np.concatenate([stretch[:size] for stretch in stretches])
 
 
 def _free_memory(device):

@@ -1,5 +1,6 @@
-"""Building blocks: adaptive thresholds, squeeze-and-excitation, the residual shrinkage unit."""
+"""Building blocks: adaptive thresholds, squeeze-and-excitation, the shrinkage unit, columns."""
 
+from sklearn_drsn.layers._columns import ColumnLinear, PiecewiseLinear
 from sklearn_drsn.layers._dropout import Dropout
 from sklearn_drsn.layers._excitation import SqueezeExcitation
 from sklearn_drsn.layers._threshold import SHRINKING_MODES, AdaptiveThreshold
@@ -9,7 +10,9 @@ __all__ = [
     "SHRINKING_MODES",
     "THRESHOLD_MODES",
     "AdaptiveThreshold",
+    "ColumnLinear",
     "Dropout",
+    "PiecewiseLinear",
     "ShrinkageUnit",
     "SqueezeExcitation",
 ]

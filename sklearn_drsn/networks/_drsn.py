@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sklearn_drsn.layers import Dropout, ShrinkageUnit
+from sklearn_drsn.layers import ColumnLinear, Dropout, PiecewiseLinear, ShrinkageUnit
 from sklearn_drsn.layers._dimensions import (
     Linear,
     batch_norm,
@@ -46,6 +46,9 @@ class DRSN(nn.Module):
         Share of the pooled features dropped before the head while training.
     shortcut : bool, default=True
         False leaves the shortcuts out: with ``threshold_mode=None`` the paper's ConvNet.
+    n_pieces : int, default=1
+        At most 32. For ``dim=0`` the pieces of every column that the first layer sees, see
+        :class:`~sklearn_drsn.layers.PiecewiseLinear` (ours); 1 leaves columns whole.
     dim : {0, 1, 2}, default=1
         Number of spatial axes: input ``(n, C)``, ``(n, C, length)`` or ``(n, C, height, width)``.
 
@@ -93,6 +96,7 @@ class DRSN(nn.Module):
         stem_stride: int = 2,
         dropout: float = 0.0,
         shortcut: bool = True,
+        n_pieces: int = 1,
         dim: int = 1,
     ) -> None:
         for name, value in (
@@ -101,6 +105,7 @@ class DRSN(nn.Module):
             ("depth", depth),
             ("width", width),
             ("stem_stride", stem_stride),
+            ("n_pieces", n_pieces),
         ):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -109,9 +114,13 @@ class DRSN(nn.Module):
         if dim:
             check_odd("stem_kernel_size", stem_kernel_size)
         super().__init__()
-        self.stem = convolution(
-            n_channels, width, kernel_size=stem_kernel_size, stride=stem_stride, dim=dim
-        )
+        self.stem: nn.Module
+        if dim == 0:
+            self.stem = _columns(n_channels, width, n_pieces)
+        else:
+            self.stem = convolution(
+                n_channels, width, kernel_size=stem_kernel_size, stride=stem_stride, dim=dim
+            )
         units = []
         channels = width
         for outputs, stride in _unit_plan(depth, width, dim):
@@ -136,6 +145,8 @@ class DRSN(nn.Module):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw all weights anew, from ``generator`` or torch's global one."""
         reset_parameters(self, generator)
+        if isinstance(self.stem, PiecewiseLinear):
+            self.stem.reset_pieces()
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(n, n_features)``, what the head sees."""
@@ -144,6 +155,13 @@ class DRSN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, n_channels, ...)`` to ``(n, n_outputs)``: logits or values."""
         return self.head(self.dropout(self.features(x)))
+
+
+def _columns(n_channels: int, n_outputs: int, n_pieces: int) -> ColumnLinear:
+    """First layer of a table."""
+    if n_pieces == 1:
+        return ColumnLinear(n_channels, n_outputs)
+    return PiecewiseLinear(n_channels, n_outputs, n_pieces)
 
 
 def _unit_plan(depth: int, width: int, dim: int) -> list[tuple[int, int]]:

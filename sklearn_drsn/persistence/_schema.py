@@ -27,7 +27,7 @@ from sklearn_drsn.estimators._denoising import PatchScaler
 from sklearn_drsn.estimators._expectations import expect, naming
 from sklearn_drsn.estimators._outline import check_sizes, outline
 from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
-from sklearn_drsn.estimators._training import Settings
+from sklearn_drsn.estimators._training import Settings, parameter_groups
 from sklearn_drsn.wavelets import check_recipe
 
 __all__ = ["ESTIMATORS", "check_state"]
@@ -167,8 +167,8 @@ def _check_network(network, state):
     module = outline(lambda: network(**architecture), weights)
     for name, array in weights.items():
         _check_numbers(name, array)
-    shapes = [tuple(parameter.shape) for parameter in module.parameters()]
-    _check_optimizer(net_state["optimizer"], state["_settings"]["optimizer"], shapes)
+    shapes = [[tuple(p.shape) for p in group] for group in parameter_groups(module)]
+    _check_optimizer(net_state["optimizer"], state["_settings"]["optimizer"], *shapes)
 
 
 def _check_kinds(name, value, kinds):
@@ -188,16 +188,15 @@ def _check_numbers(name, array):
     expect(right.all(), f"{expectation} values in {name!r}", array[~right][:3])
 
 
-def _check_optimizer(optimizer, name, shapes):
-    """What the optimizer remembers fits the parameters, matrices first as the engine has them."""
+def _check_optimizer(optimizer, name, decaying, others):
+    """What the optimizer remembers fits the parameters, those that decay first."""
     _check_kinds("an optimizer's state", optimizer, {"state": dict, "param_groups": list})
-    shapes = sorted(shapes, key=lambda shape: len(shape) <= 1)
-    n_matrices = sum(len(shape) > 1 for shape in shapes)
+    shapes = [*decaying, *others]
     numbers = list(range(len(shapes)))
     groups = optimizer["param_groups"]
     expect(_is_plain(groups) and all(isinstance(g, dict) for g in groups), "plain groups", groups)
     groups = [group.get("params") for group in groups]
-    expected = [numbers[:n_matrices], numbers[n_matrices:]]
+    expected = [numbers[: len(decaying)], numbers[len(decaying) :]]
     expect(groups == expected, f"parameters in groups {expected}", groups)
     for number, memory in optimizer["state"].items():
         expect(type(number) is int and number in numbers, "the number of a parameter", number)

@@ -245,6 +245,7 @@ def test_an_optimizer_class_gives_the_bits_of_its_name(estimator, table):
 
 
 def test_weight_decay_applies_to_matrices_only(estimator, samples):
+    shrunk = {"stem.weight"} if samples[0].ndim == 2 else set()  # column by column instead
     fitted = estimator(weight_decay=0.3, depth=2, max_epochs=1).fit(*samples)
     decay = {
         id(parameter): group["weight_decay"]
@@ -254,7 +255,7 @@ def test_weight_decay_applies_to_matrices_only(estimator, samples):
     parameters = dict(fitted.net_.module_.named_parameters())
     assert len(decay) == len(parameters)
     for name, parameter in parameters.items():
-        matrix = name.endswith("weight") and parameter.ndim > 1
+        matrix = name.endswith("weight") and parameter.ndim > 1 and name not in shrunk
         assert decay[id(parameter)] == (0.3 if matrix else 0.0), name
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sklearn_drsn.layers import THRESHOLD_MODES
+from sklearn_drsn.layers import THRESHOLD_MODES, ColumnLinear
 from sklearn_drsn.networks import DRSN
 
 SIZES = {0: (), 1: (40,), 2: (12, 10)}
@@ -150,9 +150,28 @@ class TestForward:
         assert all(".threshold.gate." in name for name in added)
 
 
+class TestColumns:
+    def test_whole_by_default(self):
+        assert type(make_net(n_channels=5, width=6, dim=0).stem) is ColumnLinear
+
+    def test_pieces_in_tables_only(self):
+        assert DRSN(5, width=6, n_pieces=4, dim=0).stem.weight.shape == (6, 20)
+        assert sum(p.numel() for p in DRSN(n_pieces=4).parameters()) == 11_552
+
+    def test_reset_forgets_pieces(self):
+        net = make_net(n_channels=2, n_pieces=4, dim=0)
+        before = net.stem.lower.clone()
+        net.stem.learn(torch.full((50, 2), 3.0))
+        assert not torch.equal(net.stem.lower, before)
+        net.reset_parameters()
+        assert torch.equal(net.stem.lower, before)
+
+
 class TestRefuses:
     @pytest.mark.parametrize("value", [0, -1])
-    @pytest.mark.parametrize("name", ["n_channels", "n_outputs", "depth", "width", "stem_stride"])
+    @pytest.mark.parametrize(
+        "name", ["n_channels", "n_outputs", "depth", "width", "stem_stride", "n_pieces"]
+    )
     def test_less_than_one(self, name, value):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
             DRSN(**{name: value})

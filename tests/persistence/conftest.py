@@ -23,6 +23,7 @@ TINY = {"max_epochs": 1, "device": "cpu", "random_state": 0}
 
 FITS = {
     "classifier": lambda: DRSNClassifier(1, 4, **TINY).fit(TABLE, LABELS),
+    "pieces": lambda: DRSNClassifier(1, 4, n_pieces=3, **TINY).fit(TABLE, LABELS),
     "regressor": lambda: DRSNRegressor(1, 4, optimizer="sgd", **TINY).fit(
         SERIES, 7 * SERIES[:, :, :2].mean(1) + 100
     ),
@@ -35,7 +36,13 @@ FITS = {
     "CSSFN": lambda: CSSFNSuperResolver(2, 1, 4, 2, patch_size=8, **TINY).fit(IMAGES),
     "transformer": lambda: SoftThresholdTransformer(rule="auto", noise_level="pooled").fit(SERIES),
 }
-INPUTS = {"classifier": TABLE, "regressor": SERIES, "denoiser": SERIES, "transformer": SERIES}
+INPUTS = {
+    "classifier": TABLE,
+    "pieces": TABLE,
+    "regressor": SERIES,
+    "denoiser": SERIES,
+    "transformer": SERIES,
+}
 fitted_once = functools.cache(lambda name: FITS[name]())
 
 
