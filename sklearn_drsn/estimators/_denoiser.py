@@ -58,7 +58,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     """Learn to denoise, from clean signals or from noisy ones alone.
 
     A residual shrinkage network predicts the noise of a signal and subtracts it: its thresholds
-    follow the noise of every signal, so one network serves a range of noise levels.
+    follow the noise of every signal, so one network serves a range of noise levels. Only the share
+    is subtracted that exceeds the network's usual error on clean signals (without them, on its own
+    results), so that a signal which is nearly clean stays as it is.
 
     `X` holds a one-channel signal in each row, ``(n_samples, n_features)``, series of several
     channels, ``(n_samples, n_channels, length)``, or images,
@@ -94,8 +96,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         "sure": Stein's unbiased risk estimate with an estimated noise level, for white Gaussian
         noise only; other noise, such as drift or hum, is left in. "blind_spot": predict values
         hidden from the network, for noise of any distribution that is independent from value to
-        value; four to five times slower when it denoises. After either, of what the network takes
-        off only the share is removed that exceeds its error on signals without noise.
+        value; four to five times slower when it denoises.
     noise : {"gaussian", "laplacian", "pink", "impulse"}, tuple of them or ndarray of shape \
             (n_recordings, n_values), default="gaussian"
         Noise of "synthetic" supervision: a kind of :func:`~sklearn_drsn.noise.add_noise`, one of
