@@ -36,7 +36,7 @@ from sklearn_drsn.estimators._samples import (
 )
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed
-from sklearn_drsn.estimators._training import Settings, make_network
+from sklearn_drsn.estimators._training import LARGEST_DECAY, Settings, make_network
 from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
@@ -45,8 +45,8 @@ __all__ = ["BaseDRSN"]
 
 # The most rows and values that pieces of columns are learnt from.
 _MOST_ROWS, _MOST_VALUES = 1024, 2**20
-# Weight decay of tables, times the steps of a fit, and the most that a step may take off.
-_DECAY_OF_STEPS, _LARGEST_DECAY = 240.0, 0.06
+# Weight decay of tables, times the steps of a fit.
+_DECAY_OF_STEPS = 240.0
 
 
 class BaseDRSN(BaseNetworkEstimator):
@@ -274,7 +274,7 @@ class BaseDRSN(BaseNetworkEstimator):
         self._weight_decay = 0.01
         if X.ndim == 2 and self.optimizer == "adamw" and n_samples_seen:
             n_steps = n_samples_seen / self.batch_size
-            self._weight_decay = min(_LARGEST_DECAY / self.lr, _DECAY_OF_STEPS / n_steps)
+            self._weight_decay = min(LARGEST_DECAY / self.lr, _DECAY_OF_STEPS / n_steps)
 
     def _net_for(self, X, rows, seed):
         """A new net, which has seen where the columns of a table have their values."""

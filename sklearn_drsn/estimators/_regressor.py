@@ -88,8 +88,8 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         Of the weights of convolutions and linear layers; biases and batch norm have none. None is
         0.01, but for `fit` on tables with "adamw" 240 over the number of steps and at most
         ``0.06 / lr``: as much in all over a fit, short or long. The weights of a table's columns
-        are soft-thresholded instead, column by column: each norm loses the same, twice what decay
-        would take off the mean one, so that columns that say nothing fade.
+        are soft-thresholded instead, column by column: each norm loses the same, up to twice what
+        decay would take off the mean one, so that columns that say nothing fade.
     max_epochs : int, default=40
         Passes over the training set.
     batch_size : int, default=32

@@ -30,6 +30,7 @@ from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
 from sklearn_drsn.layers import ColumnLinear, Dropout
 
 __all__ = [
+    "LARGEST_DECAY",
     "LR_SCHEDULES",
     "OPTIMIZERS",
     "EpochTasks",
@@ -52,8 +53,10 @@ OPTIMIZERS = {
     "sgd": functools.partial(torch.optim.SGD, momentum=0.9),
 }
 LR_SCHEDULES = ("constant", "one_cycle", "step")
-# What a step takes off the norm of a column, times what weight decay would take off the mean one.
+# What a step takes off the norm of a column, times what weight decay would take off the mean one,
 _SHRINKAGE = 2.0
+# and the most that a step at full rate takes off weights by itself.
+LARGEST_DECAY = 0.06
 
 
 @dataclass(frozen=True)
@@ -254,11 +257,12 @@ class Network(NeuralNet):
     def _shrink_columns(self):
         """Take as much off every column's norm, where weight decay would take the same share.
 
-        So columns of noise vanish, and those that tell something lose less than by weight decay.
+        So columns of noise fade, and those that tell something lose less than by weight decay.
         """
-        lr = self.optimizer_.param_groups[0]["lr"]
+        lr, decay = self.optimizer_.param_groups[0]["lr"], self.settings.weight_decay
+        strength = min(_SHRINKAGE * decay, max(decay, LARGEST_DECAY / self.lr))
         for layer in _shrinking_layers(self.module_):
-            layer.shrink(_SHRINKAGE * lr * self.settings.weight_decay)
+            layer.shrink(lr * strength)
 
     def _set_lr(self, progress):
         if self.lr_schedule_ != "constant":  # which leaves it to the callbacks
