@@ -198,6 +198,7 @@ def test_the_advice_holds_on_a_real_gpu():
 
 LIMITED = """
 import resource, sys
+sys.modules["pyarrow"] = None  # pandas would load it, and it takes 180 MiB of addresses
 import numpy as np
 import torch
 from sklearn_drsn import DRSNClassifier

@@ -457,6 +457,7 @@ def test_a_device_that_is_missing_is_an_error():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @restorers
 def test_on_a_gpu_it_restores_as_on_the_cpu(cls):
     model = tiny(cls, device="cuda").fit(STACK)
