@@ -200,7 +200,7 @@ class Network(NeuralNet):
         # One row has no variance for batch norm to learn from.
         self.module_.train(len(samples) > 1)
         n_steps = len(batch_slices(len(samples), self.batch_size))
-        total = torch.zeros((), device=device)
+        total, columns = torch.zeros((), device=device), _shrinking_layers(self.module_)
         with closing(samples.batches(generators["order"], self.batch_size)) as batches:
             for step, (rows, (X, y)) in enumerate(batches):
                 self.n_epochs_done_ = epoch - 1 - self.first_epoch_ + step / n_steps
@@ -208,7 +208,7 @@ class Network(NeuralNet):
                 X = apply_augmentation(self.settings.augment, X, generators["augment"])
                 self.notify("on_batch_begin", batch=(X, y), training=True)
                 result = self._step(step_fn, (X, y), samples, rows)
-                self._shrink_columns()
+                self._shrink(columns)
                 total += result["loss"].detach() * len(rows)
                 self.notify("on_batch_end", batch=(X, y), training=True, **result)
         self._record_training(float(total) / len(samples))
@@ -254,14 +254,14 @@ class Network(NeuralNet):
             self.optimizer_.zero_grad(set_to_none=True)
         return True
 
-    def _shrink_columns(self):
+    def _shrink(self, layers):
         """Take as much off every column's norm, where weight decay would take the same share.
 
         So columns of noise fade, and those that tell something lose less than by weight decay.
         """
         lr, decay = self.optimizer_.param_groups[0]["lr"], self.settings.weight_decay
         strength = min(_SHRINKAGE * decay, max(decay, LARGEST_DECAY / self.lr))
-        for layer in _shrinking_layers(self.module_):
+        for layer in layers:
             layer.shrink(lr * strength)
 
     def _set_lr(self, progress):
