@@ -207,6 +207,18 @@ TASKS = {
     task.name: task
     for task in (*_SERIES, Task("digit_canvas", digit_canvas, "image"), *_TABLES, *_VALUES)
 }
+# Parts of the training windows alone, to choose on: the first 54,000 values of every record to
+# learn from, the next 18,000 to be tested on.
+CHOOSING = {
+    f"bearing_{load}_choosing": Task(
+        f"bearing_{load}_choosing",
+        partial(
+            bearing, train=load, test=load, max_samples=72_000, train_fraction=0.75, test_step=512
+        ),
+        "series",
+    )
+    for load in (0, 1)
+}
 # The paper's length of a window and, as there, several operating conditions in one set.
 PAPER = Task(
     "bearing_paper",

@@ -73,11 +73,11 @@ AUGMENTATIONS = {
 }
 
 
-def choose_augmentation(augment, *, table, aligned=False):
+def choose_augmentation(augment, *, table, pattern=None):
     """What "auto" stands for, or ``augment`` itself."""
     if augment != "auto":
         return augment
-    return None if table else "mild_noise" if aligned else "nudge"
+    return None if table else "mild_noise" if pattern == "aligned" else "nudge"
 
 
 def _changes(augment):

@@ -49,11 +49,18 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Stride of the first convolution. None takes, for series, 4 from 512 samples on, 2 from
         128 on, else 1; for images 2 from 64 pixels on the shorter side on, else 1. Ignored for
         tables.
+    pooling : {"auto", "average", "log_power"}, default="auto"
+        What the head sees of every channel: its mean over all positions, as in the paper, or the
+        logarithm of its mean square as well (ours), which tells stationary signals apart. "auto"
+        takes "log_power" for series that have as much power in every part, on average over the
+        training set, and no aligned patterns (see `augment`), as windows cut from a vibration.
+        Ignored for tables.
     dropout : float in [0, 1), default=0.0
         Share of the pooled features dropped before the head while training.
-    n_pieces : int from 1 to 32, default=1
+    n_pieces : int from 1 to 32 or "auto", default="auto"
         Pieces between quantiles in which the network sees every column of a table (ours); 1 takes
-        columns whole. On clean tables 8 is often more accurate, under noise on all columns less.
+        columns whole. "auto" sees in 8 pieces the columns that have from 3 to 32 values, each of
+        them four times or more on average, as settings and counts do, and takes others whole.
         Ignored for series and images.
     input_shape : tuple of int or None, default=None
         Gives every row of a 2-D X this shape, ``(n_channels, length)`` or
@@ -139,6 +146,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Shape of one sample as the network sees it.
     augment_ : None, str, callable or tuple
         What was done to the training batches: `augment`, or what "auto" stood for.
+    pooling_ : str
+        `pooling`, or what "auto" stood for.
     net_ : skorch net
         The trained net; ``net_.module_`` is the :class:`~sklearn_drsn.networks.DRSN`.
     device_ : str
@@ -190,8 +199,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         kernel_size=None,
         stem_kernel_size=None,
         stem_stride=None,
+        pooling="auto",
         dropout=0.0,
-        n_pieces=1,
+        n_pieces="auto",
         input_shape=None,
         normalize="channel",
         augment="auto",
@@ -220,6 +230,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         self.kernel_size = kernel_size
         self.stem_kernel_size = stem_kernel_size
         self.stem_stride = stem_stride
+        self.pooling = pooling
         self.dropout = dropout
         self.n_pieces = n_pieces
         self.input_shape = input_shape

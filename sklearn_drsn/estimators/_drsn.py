@@ -16,13 +16,13 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from sklearn_drsn.estimators._alignment import are_aligned
 from sklearn_drsn.estimators._augmentation import (
     AUGMENTATIONS,
     check_augmentation,
     choose_augmentation,
 )
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
+from sklearn_drsn.estimators._patterns import find_pattern
 from sklearn_drsn.estimators._samples import (
     check_out,
     default_convolutions,
@@ -40,11 +40,14 @@ from sklearn_drsn.estimators._training import LARGEST_DECAY, Settings, make_netw
 from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
+from sklearn_drsn.networks._drsn import POOLINGS
 
 __all__ = ["BaseDRSN"]
 
 # The most rows and values that pieces of columns are learnt from.
 _MOST_ROWS, _MOST_VALUES = 1024, 2**20
+# What n_pieces="auto" gives to columns of at most so many values, each seen so often on average.
+_N_PIECES, _MOST_DISTINCT, _LEAST_REPEATS = 8, 32, 4
 # Weight decay of tables, times the steps of a fit.
 _DECAY_OF_STEPS = 240.0
 
@@ -64,8 +67,9 @@ class BaseDRSN(BaseNetworkEstimator):
         "kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
+        "pooling": [StrOptions({"auto", *POOLINGS})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "n_pieces": [Interval(Integral, 1, 32, closed="both")],
+        "n_pieces": [Interval(Integral, 1, 32, closed="both"), StrOptions({"auto"})],
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
@@ -73,8 +77,9 @@ class BaseDRSN(BaseNetworkEstimator):
     }
 
     _network = DRSN
-    _aligned = None  # where nobody has looked
+    _pattern = None  # where nobody has looked
     _weight_decay = 0.01
+    _n_pieces = 1
 
     # Where results go is no metadata.
     __metadata_request__predict = {"out": metadata_routing.UNUSED}
@@ -140,8 +145,8 @@ class BaseDRSN(BaseNetworkEstimator):
                 validation = X, y, weight, held_out
             if not goes_on:
                 self._learn_scaling(X, y, weight, rows)
-                self._aligned = None
-            self._learn_alignment(X, y, rows)
+                self._pattern = None
+            self._learn_pattern(X, y, rows)
             self._learn_weight_decay(X, self.max_epochs * len(rows))
             net = self._continued_net() if goes_on else self._net_for(X, rows, seed)
             samples = self._sample_set(X, y, weight, rows)
@@ -161,9 +166,9 @@ class BaseDRSN(BaseNetworkEstimator):
             weight, rows = self._weigh(y, weight, rows, mean_one=False)
             if first:
                 self._learn_scaling(X, y, weight, rows)
-                self._aligned = None
+                self._pattern = None
                 self._learn_weight_decay(X)
-            self._learn_alignment(X, y, rows)
+            self._learn_pattern(X, y, rows)
             net = self._net_for(X, rows, self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
@@ -261,10 +266,10 @@ class BaseDRSN(BaseNetworkEstimator):
         weight = None if weight is None else weight[rows]
         self._input_scaler = InputScaler(self.normalize).fit(X, weight, rows)
 
-    def _learn_alignment(self, X, y, rows):
-        if self.augment == "auto" and X.ndim > 2 and self._aligned is None:
+    def _learn_pattern(self, X, y, rows):
+        if "auto" in (self.augment, self.pooling) and X.ndim > 2 and self._pattern is None:
             targets = self._encode_targets(y[rows])
-            self._aligned = are_aligned(X, targets, rows, self._input_scaler)
+            self._pattern = find_pattern(X, targets, rows, self._input_scaler)
 
     def _learn_weight_decay(self, X, n_samples_seen=None):
         """What None stands for: over a fit on a table as much in all, whatever its steps.
@@ -278,11 +283,18 @@ class BaseDRSN(BaseNetworkEstimator):
 
     def _net_for(self, X, rows, seed):
         """A new net, which has seen where the columns of a table have their values."""
+        self._n_pieces = 1
+        if X.ndim > 2 or self.n_pieces == 1:
+            return self._new_net(seed)
+        n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
+        sample = self._input_scaler.transform(X[rows[spread_out(rows, n_rows)]])
+        bent = _have_few_values(sample) if self.n_pieces == "auto" else np.ones(X.shape[1], bool)
+        if bent.any():
+            self._n_pieces = _N_PIECES if self.n_pieces == "auto" else self.n_pieces
         net = self._new_net(seed)
-        if X.ndim == 2 and self.n_pieces > 1:
-            n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
-            sample = self._input_scaler.transform(X[rows[spread_out(rows, n_rows)]])
-            net.module_.stem.learn(torch.from_numpy(sample).to(net.device))
+        if bent.any():
+            sample, whole = torch.from_numpy(sample), torch.from_numpy(~bent)
+            net.module_.stem.learn(sample.to(net.device), whole.to(net.device))
         return net
 
     def _hold_out(self, y, rows, groups, seed):
@@ -340,21 +352,36 @@ class BaseDRSN(BaseNetworkEstimator):
             "width": self.width,
             "threshold_mode": self.threshold_mode,
             **convolutions,
+            "pooling": self._pooling_asked_for(),
             "dropout": self.dropout,
-            "n_pieces": self.n_pieces if len(self.input_shape_) == 1 else 1,
+            "n_pieces": self._n_pieces_asked_for(),
             "dim": len(self.input_shape_) - 1,
         }
+
+    def _pooling_asked_for(self):
+        if self.pooling != "auto":
+            return self.pooling
+        return "log_power" if self._pattern == "steady" else "average"
+
+    def _n_pieces_asked_for(self):
+        if len(self.input_shape_) > 1:
+            return 1
+        return self._n_pieces if self.n_pieces == "auto" else self.n_pieces
 
     def _settings_asked_for(self, seed):
         settings = super()._settings_asked_for(seed)
         table = len(self.input_shape_) == 1
-        augment = choose_augmentation(self.augment, table=table, aligned=self._aligned)
+        augment = choose_augmentation(self.augment, table=table, pattern=self._pattern)
         weight_decay = self._weight_decay if self.weight_decay is None else self.weight_decay
         return replace(settings, augment=augment, weight_decay=weight_decay)
 
     @property
     def augment_(self):
         return self._settings["augment"]
+
+    @property
+    def pooling_(self):
+        return self._architecture["pooling"]
 
     def _make_net(self, weights=None):
         return make_network(
@@ -410,7 +437,7 @@ class BaseDRSN(BaseNetworkEstimator):
         -------
         ndarray of shape (n_samples, n_features_out)
             float64; the width doubles per stage, so ``4 * width`` from depth 3 on (``width`` for
-            tables). Or ``out``.
+            tables), and twice that with ``pooling="log_power"``. Or ``out``.
         """
         return self._predict(X, lambda features: features, out, method="features")
 
@@ -418,3 +445,13 @@ class BaseDRSN(BaseNetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _have_few_values(sample):
+    """Which columns have three values or more, yet so few that each of them comes again and again.
+
+    Measured values with noise in them hardly ever do, settings and counts do.
+    """
+    n_distinct = 1 + np.count_nonzero(np.diff(np.sort(sample, axis=0), axis=0), axis=0)
+    most = min(_MOST_DISTINCT, len(sample) // _LEAST_REPEATS)
+    return (n_distinct > 2) & (n_distinct <= most)

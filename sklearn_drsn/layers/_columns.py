@@ -114,11 +114,12 @@ class PiecewiseLinear(ColumnLinear):
         self.learn(self.mean.new_empty(0, self.n_channels))
 
     @torch.no_grad()
-    def learn(self, x: Tensor) -> None:
+    def learn(self, x: Tensor, whole: Tensor | None = None) -> None:
         """Let every piece hold equally many of the samples ``(n, n_channels)``.
 
         A few normal values stand beside them, so that no column is without pieces, not even one
-        that is constant in these samples.
+        that is constant in these samples. Columns for which ``whole``, of shape ``(n_channels,)``,
+        is true keep a single piece, and no weights for others.
         """
         # NOTE[DIFF] the authors scale a piece by its width, we by its standard deviation.
         middles = (torch.arange(_N_DRAWN, dtype=x.dtype, device=x.device) + 0.5) / _N_DRAWN
@@ -130,9 +131,18 @@ class PiecewiseLinear(ColumnLinear):
         largest = knots.new_full((1, self.n_channels), torch.finfo(x.dtype).max)
         self.lower.copy_(torch.cat([-largest, knots]).t())
         self.upper.copy_(torch.cat([knots, largest]).t())
+        if whole is not None:
+            self._keep_whole(whole.unsqueeze(1))
         variance, mean = torch.var_mean(self._clip(x), 0, correction=0)
         self.mean.copy_(mean)
         self.gain.copy_(variance.sqrt() / (variance + _LEAST_VARIANCE))
+
+    def _keep_whole(self, whole: Tensor) -> None:
+        is_first = torch.arange(self.n_pieces, device=whole.device) == 0
+        largest = torch.finfo(self.upper.dtype).max
+        for bound, end in ((self.lower, -largest), (self.upper, largest)):
+            bound.masked_fill_(whole & is_first, end).masked_fill_(whole & ~is_first, 0.0)
+        self.weight.masked_fill_((whole & ~is_first).flatten(), 0.0)
 
     def _clip(self, x: Tensor) -> Tensor:
         return torch.minimum(torch.maximum(x.unsqueeze(2), self.lower), self.upper)

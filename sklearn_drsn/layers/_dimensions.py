@@ -18,6 +18,7 @@ __all__ = [
     "channels_last",
     "check_odd",
     "convolution",
+    "log_power",
     "pool",
     "reset_parameters",
     "subsample",
@@ -26,6 +27,7 @@ __all__ = [
 
 # The standard deviation that a normal variable keeps when it is cut off at two of its own.
 _TRUNCATED_STD = 0.87962566103423978
+_LEAST_POWER = 0.01
 
 
 class Linear(nn.Linear):
@@ -151,6 +153,17 @@ def pool(x: Tensor) -> Tensor:
         return x
     # Not mean(): the gradient of a sum needs no memory, and its consumer keeps its own layout.
     return x.sum(tuple(range(2, x.ndim))) / x.shape[2:].numel()
+
+
+def log_power(x: Tensor, *, exact: bool) -> Tensor:
+    """Logarithm of the mean square over the spatial axes: ``(n, C, ...)`` becomes ``(n, C)``.
+
+    It ends 20 dB below one. ``exact`` rounds alike at every place of a batch, see :class:`Sigmoid`.
+    """
+    power = pool(x.square()) + _LEAST_POWER
+    if not exact or x.device.type != "cpu" or torch.compiler.is_exporting():
+        return power.log()
+    return power.double().log().to(x.dtype)
 
 
 def subsample(x: Tensor, stride: int) -> Tensor:

@@ -10,18 +10,21 @@ from sklearn_drsn.layers._dimensions import (
     channels_last,
     check_odd,
     convolution,
+    log_power,
     pool,
     reset_parameters,
 )
 
-__all__ = ["DRSN"]
+__all__ = ["DRSN", "POOLINGS"]
+
+POOLINGS = ("average", "log_power")
 
 
 class DRSN(nn.Module):
     """Deep residual shrinkage network for tables, series or images.
 
     A convolution, ``depth`` residual shrinkage units in up to three stages, batch norm, ReLU,
-    global average pooling, a linear head. Every stage begins with a unit of stride 2 and has
+    global pooling, a linear head. Every stage begins with a unit of stride 2 and has
     twice the channels of the one before. The defaults are the network of the paper.
 
     Parameters
@@ -42,6 +45,10 @@ class DRSN(nn.Module):
         Odd; of the units and of the first convolution. Ignored for ``dim=0``.
     stem_stride : int, default=2
         Of the first convolution. Ignored for ``dim=0``.
+    pooling : {"average", "log_power"}, default="average"
+        What the head sees of every channel: the mean over all positions, or, with "log_power"
+        (ours), the logarithm of the mean square as well, ``log(mean(x ** 2) + 0.01)``. Ignored for
+        ``dim=0``.
     dropout : float in [0, 1), default=0.0
         Share of the pooled features dropped before the head while training.
     shortcut : bool, default=True
@@ -94,6 +101,7 @@ class DRSN(nn.Module):
         kernel_size: int = 3,
         stem_kernel_size: int = 3,
         stem_stride: int = 2,
+        pooling: str = "average",
         dropout: float = 0.0,
         shortcut: bool = True,
         n_pieces: int = 1,
@@ -109,6 +117,8 @@ class DRSN(nn.Module):
         ):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {POOLINGS}, got {pooling!r}")
         if dim not in (0, 1, 2):
             raise ValueError(f"dim must be 0, 1 or 2, got {dim!r}")
         if dim:
@@ -138,8 +148,9 @@ class DRSN(nn.Module):
         self.units = nn.Sequential(*units)
         self.norm = batch_norm(channels, dim=dim)
         self.dropout = Dropout(dropout)
-        self.head = Linear(channels, n_outputs)
-        self.n_features = channels
+        self.pooling = pooling if dim else "average"
+        self.n_features = channels * (2 if self.pooling == "log_power" else 1)
+        self.head = Linear(self.n_features, n_outputs)
         self.reset_parameters()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -150,7 +161,10 @@ class DRSN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(n, n_features)``, what the head sees."""
-        return pool(torch.relu(self.norm(self.units(self.stem(channels_last(x))))))
+        x = torch.relu(self.norm(self.units(self.stem(channels_last(x)))))
+        if self.pooling == "average":
+            return pool(x)
+        return torch.cat([pool(x), log_power(x, exact=not self.training)], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, n_channels, ...)`` to ``(n, n_outputs)``: logits or values."""

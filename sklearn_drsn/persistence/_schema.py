@@ -26,6 +26,7 @@ from sklearn_drsn.estimators._base import summarise
 from sklearn_drsn.estimators._denoising import PatchScaler
 from sklearn_drsn.estimators._expectations import expect, naming
 from sklearn_drsn.estimators._outline import check_sizes, outline
+from sklearn_drsn.estimators._patterns import PATTERNS
 from sklearn_drsn.estimators._scaling import InputScaler, TargetScaler
 from sklearn_drsn.estimators._training import Settings, parameter_groups
 from sklearn_drsn.wavelets import check_recipe
@@ -51,8 +52,9 @@ _ROWS = {
     **_NET,
     "input_shape_": tuple,
     "_input_scaler": InputScaler,
-    "_aligned": bool | None,
+    "_pattern": str | None,
     "_weight_decay": Real,
+    "_n_pieces": int,
 }
 _IMAGES = {**_NET, "_n_channels": int}
 _ATTRIBUTES = {
@@ -87,8 +89,9 @@ _OPTIONAL = {
     "_sklearn_output_config",
     "noise_level_",
     "selection_report_",
-    "_aligned",
+    "_pattern",
     "_weight_decay",
+    "_n_pieces",
 }
 ESTIMATORS = {cls.__name__: cls for cls in _ATTRIBUTES}
 _LARGEST_SAMPLE = 2**40  # values
@@ -137,7 +140,7 @@ def _check_names(cls, state):
     for name in fitted:
         value = state[name]
         kind = attributes[name]
-        right = isinstance(value, kind) and (kind == bool | None or not isinstance(value, bool))
+        right = isinstance(value, kind) and not isinstance(value, bool)
         expect(right, f"{name} to be {kind}", value)
     return {name: state[name] for name in names}
 
@@ -285,6 +288,16 @@ def _check_weight_decay(state):
     expect(0 <= decay < math.inf, "a weight decay", decay)
 
 
+def _check_pattern(state):
+    pattern = state["_pattern"]
+    expect(pattern in (*PATTERNS, None), f"one of {PATTERNS}", pattern)
+
+
+def _check_pieces(state):
+    expected = state["_architecture"]["n_pieces"]
+    expect(state["_n_pieces"] == expected, f"{expected} pieces", state["_n_pieces"])
+
+
 def _check_input_scaler(state):
     scaler = vars(state["_input_scaler"])
     mode, statistics = scaler.get("mode"), {"mean_", "scale_"}
@@ -415,6 +428,8 @@ _PARTS = {
     "_input_scaler": _check_input_scaler,
     "_target_scaler": _check_target_scaler,
     "_weight_decay": _check_weight_decay,
+    "_n_pieces": _check_pieces,
+    "_pattern": _check_pattern,
     "_scale": _check_patch_scaler,
     "_window": _check_windows,
     "supervision_": _check_supervision,

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
-from sklearn_drsn.estimators._alignment import explained_share
 from sklearn_drsn.estimators._augmentation import (
     AUGMENTATIONS,
     MILD_NOISE_SNR_DB,
@@ -17,6 +16,7 @@ from sklearn_drsn.estimators._augmentation import (
     apply_augmentation,
     check_augmentation,
 )
+from sklearn_drsn.estimators._patterns import explained_share
 
 SHAPES = [(200, 3, 11), (200, 2, 5, 7)]
 

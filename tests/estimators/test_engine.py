@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_drsn.estimators import _alignment, _samples, _scaling
+from sklearn_drsn.estimators import _patterns, _samples, _scaling
 from sklearn_drsn.estimators._samples import SampleSet, rows_per_block
 from sklearn_drsn.layers import THRESHOLD_MODES
 
@@ -124,8 +124,8 @@ def peak_over(call, X):
 def test_nothing_copies_x(monkeypatch, classifier, kind):
     for module in (_samples, _scaling):  # as small beside this X as beside a large one
         monkeypatch.setattr(module, "_CHUNK", 2**14)
-    monkeypatch.setattr(_alignment, "_VALUES_READ", 2**12)
-    monkeypatch.setattr(_alignment, "_MOST_VALUES", 64)
+    monkeypatch.setattr(_patterns, "_VALUES_READ", 2**12)
+    monkeypatch.setattr(_patterns, "_MOST_VALUES", 64)
     shape, dtype = LARGE[kind]
     X = np.random.default_rng(0).normal(size=shape).astype(dtype)
     y = np.arange(len(X)) % 2

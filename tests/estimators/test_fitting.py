@@ -363,9 +363,10 @@ def test_kinds_of_estimator(classifier, regressor):
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_depth_and_width_reach_the_network(estimator, series, depth, width):
     X, y = series
-    fitted = estimator(depth=depth, width=width, max_epochs=1).fit(X, y)
-    assert len(fitted.net_.module_.units) == depth
-    assert fitted.embed(X).shape[1] == width * 2 ** (min(depth, 3) - 1)
+    for pooling, twice in (("average", 1), ("log_power", 2)):
+        fitted = estimator(depth=depth, width=width, pooling=pooling, max_epochs=1).fit(X, y)
+        assert len(fitted.net_.module_.units) == depth
+        assert fitted.embed(X).shape[1] == twice * width * 2 ** (min(depth, 3) - 1)
 
 
 def test_html_and_text_representations_show_changed_parameters(estimator, table):

@@ -18,7 +18,7 @@ import torch
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
 
-from sklearn_drsn.estimators import _alignment, _checkpoints, _samples, _scaling, _streaming
+from sklearn_drsn.estimators import _checkpoints, _patterns, _samples, _scaling, _streaming
 from sklearn_drsn.estimators._samples import StreamedSet
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed, read_ahead, regroup
@@ -768,8 +768,8 @@ def test_memory_does_not_grow_with_the_file(monkeypatch, classifier, tmp_path):
     monkeypatch.setattr(_streaming, "_POOL", 2**22)
     monkeypatch.setattr(_samples, "_AHEAD", 2**20)
     monkeypatch.setattr(_scaling, "_CHUNK", 2**18)
-    monkeypatch.setattr(_alignment, "_VALUES_READ", 2**16)
-    monkeypatch.setattr(_alignment, "_MOST_VALUES", 64)
+    monkeypatch.setattr(_patterns, "_VALUES_READ", 2**16)
+    monkeypatch.setattr(_patterns, "_MOST_VALUES", 64)
     X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float16, (2**11, 1, 2**13))
     y = np.arange(2**11) % 2
     model = classifier(max_epochs=1, batch_size=32, stem_stride=32)

@@ -6,6 +6,7 @@ import torch
 
 from sklearn_drsn import DRSNRegressor
 from sklearn_drsn.estimators._samples import spread_out
+from sklearn_drsn.persistence import load, save
 
 BUFFERS = ("lower", "upper", "mean", "gain")
 
@@ -56,6 +57,75 @@ def test_pieces_are_learnt_once(estimator, classifier, table):
     part = classifier(n_pieces=8).partial_fit(X[:20], y[:20], classes=[0, 1, 2])
     before = [array.copy() for array in pieces(part)]
     assert all(map(np.array_equal, before, pieces(part.partial_fit(5 * X, y))))
+
+
+def mixed(n, *n_values, seed=0):
+    """Columns of so many values each, all of them there, as often as one another."""
+    rng = np.random.default_rng(seed)
+    return np.column_stack([rng.permutation(np.arange(n) % k) for k in n_values]).astype(float)
+
+
+def n_pieces_of_columns(fitted):
+    stem = fitted.net_.module_.stem
+    weight = stem.weight.detach().reshape(stem.out_features, stem.n_channels, -1)
+    return (weight != 0).any(0).sum(1).tolist()
+
+
+def test_auto_bends_columns_of_few_values(estimator):
+    X = mixed(400, 1, 2, 3, 32, 33, 400)
+    y = (X[:, 2] > 1).astype(int)
+    found = n_pieces_of_columns(estimator(weight_decay=0.0).fit(X, y))
+    assert found[0] == found[1] == found[4] == found[5] == 1
+    assert 2 <= found[2] <= found[3] == 8
+
+
+@pytest.mark.parametrize(("n", "bent"), [(39, False), (40, True)])
+def test_auto_bends_where_values_come_four_times(estimator, n, bent):
+    X = mixed(n, 10)
+    fitted = estimator().fit(X, (X[:, 0] > 4).astype(int))
+    assert (n_pieces_of_columns(fitted) == [8]) == bent
+
+
+def test_auto_leaves_measured_columns_whole(estimator, table):
+    fitted = estimator().fit(*table)
+    np.testing.assert_array_equal(
+        fitted.embed(table[0]), estimator(n_pieces=1).fit(*table).embed(table[0])
+    )
+
+
+def test_auto_bends_all_as_a_number_does(estimator):
+    X = mixed(400, 12, 20)
+    y = (X[:, 0] > 3).astype(int)
+    fits = [estimator(n_pieces=n).fit(X, y) for n in ("auto", 8)]
+    np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+def test_auto_stays_what_it_was_when_training_goes_on(estimator, classifier, tmp_path):
+    X, others = mixed(400, 12, 400), np.random.default_rng(0).normal(size=(400, 2))
+    y = (X[:, 0] > 3).astype(int)
+    warm = estimator(warm_start=True).fit(X, y)
+    save(warm, tmp_path / "m")
+    for fitted in (warm, load(tmp_path / "m")):
+        before = [array.copy() for array in pieces(fitted)]
+        assert all(map(np.array_equal, before, pieces(fitted.fit(others, y))))
+    part = classifier().partial_fit(X, y, classes=[0, 1])
+    before = [array.copy() for array in pieces(part)]
+    assert all(map(np.array_equal, before, pieces(part.partial_fit(others, y))))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_steps_between_settings_are_learnt():
+    """A straight line through few settings is not what they do."""
+    X = np.hstack([mixed(900, 9, 7), np.random.default_rng(1).normal(size=(900, 8))])
+    y = np.array([0, 3, -2, 5, 1, -4, 2, 0, 6.0])[X[:, 0].astype(int)]
+    scores = {
+        n: DRSNRegressor(n_pieces=n, device="cpu", random_state=0)
+        .fit(X[:500], y[:500])
+        .score(X[500:], y[500:])
+        for n in (1, "auto")
+    }
+    assert scores["auto"] > 0.97
+    assert scores["auto"] > scores[1] + 0.02
 
 
 def test_without_weight_decay_columns_are_not_shrunk(estimator, table):

@@ -91,6 +91,34 @@ def test_tied_rows_make_no_large_numbers():
     assert layer.gain.max() < 20
 
 
+def test_whole_columns_keep_a_single_piece():
+    layer, x = make_layer(), 20 * make_rows(50)
+    before = layer.weight.detach().clone().view(4, 3, 5)
+    layer.learn(make_rows(), torch.tensor([True, False, True]))
+    after = layer.weight.detach().view(4, 3, 5)
+    assert torch.equal(after[:, 1], before[:, 1])
+    for column in (0, 2):
+        assert torch.equal(after[:, column, 0], before[:, column, 0])
+        assert not after[:, column, 1:].any()
+        assert layer.gain[column, 0] == pytest.approx(1.0, abs=0.1)
+    x[:, 1] = 0.0
+    steps = torch.diff(layer(x), dim=0).detach()
+    whole = torch.diff(x[:, ::2] * layer.gain[::2, 0], dim=0) @ after[:, ::2, 0].T
+    torch.testing.assert_close(steps, whole)  # far beyond the rows that it learnt from
+
+
+def test_pieces_that_a_whole_column_lacks_never_come_back():
+    layer, x = make_layer().train(), make_rows()
+    layer.learn(x, torch.tensor([True, False, False]))
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(x).square().sum().backward()
+        optimizer.step()
+        layer.shrink(0.01)
+    assert not layer.weight.detach().view(4, 3, 5)[:, 0, 1:].any()
+
+
 def test_reset_forgets_the_rows():
     layer = make_layer()
     before = copy.deepcopy(layer.state_dict())

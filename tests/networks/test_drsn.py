@@ -150,6 +150,34 @@ class TestForward:
         assert all(".threshold.gate." in name for name in added)
 
 
+class TestPooling:
+    @pytest.mark.parametrize(("dim", "size"), [(1, (40,)), (2, (9, 12))])
+    @pytest.mark.parametrize("training", [False, True])
+    def test_the_head_sees_mean_and_log_power(self, dim, size, training):
+        net, average = (make_net(dim=dim, pooling=p) for p in ("log_power", "average"))
+        average.load_state_dict({k: v for k, v in net.state_dict().items() if "head" not in k},
+                                strict=False)  # fmt: skip
+        x = torch.randn(4, 1, *size, generator=torch.Generator().manual_seed(1))
+        maps = []
+        net.norm.register_forward_hook(lambda module, args, out: maps.append(out.clone()))
+        found = net.train(training).features(x)
+        power = torch.relu(maps[0]).square().flatten(2).mean(2)
+        mean, log = found.chunk(2, dim=1)
+        torch.testing.assert_close(mean, average.train(training).features(x))
+        torch.testing.assert_close(log, torch.log(power + 0.01))
+        assert net.n_features == 2 * average.n_features == found.shape[1]
+
+    def test_of_silence_is_finite(self):
+        net = make_net(pooling="log_power")
+        torch.nn.init.constant_(net.norm.bias, -1e3)
+        log = net.features(torch.zeros(2, 1, 40))[:, net.n_features // 2 :]
+        torch.testing.assert_close(log, torch.full_like(log, math.log(0.01)))
+
+    def test_of_tables_changes_nothing(self):
+        net = make_net(n_channels=5, width=6, dim=0, pooling="log_power")
+        assert net.n_features == net.head.in_features == 6
+
+
 class TestColumns:
     def test_whole_by_default(self):
         assert type(make_net(n_channels=5, width=6, dim=0).stem) is ColumnLinear
@@ -185,6 +213,10 @@ class TestRefuses:
     def test_other_dimensions(self, dim):
         with pytest.raises(ValueError, match=f"dim must be 0, 1 or 2, got {dim}"):
             DRSN(dim=dim)
+
+    def test_other_poolings(self):
+        with pytest.raises(ValueError, match=r"pooling must be one of .*, got 'max'"):
+            DRSN(pooling="max")
 
     def test_other_modes(self):
         with pytest.raises(ValueError, match="threshold_mode must be one of"):

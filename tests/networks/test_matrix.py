@@ -27,6 +27,7 @@ CASES = {
     "DRSN no shortcut": (partial(DRSN, depth=3, shortcut=False, dropout=0.2), (5, 1, 30), (5, 8)),
     "DRSN table": (partial(DRSN, 7, 3, depth=3, width=6, dim=0), (5, 7), (5, 3)),
     "DRSN pieces": (partial(DRSN, 7, 3, depth=2, n_pieces=4, dim=0), (5, 7), (5, 3)),
+    "DRSN log power": (partial(DRSN, 3, 2, depth=2, pooling="log_power"), (5, 3, 40), (5, 2)),
     "DRSN image": (partial(DRSN, 3, 1, depth=3, dim=2), (5, 3, 14, 11), (5, 1)),
     "DenoisingDRSN": (partial(DenoisingDRSN, depth=2, width=4), (5, 1, 45), (5, 1, 45)),
     "DenoisingDRSN image": (

@@ -1,4 +1,4 @@
-"""Whether patterns have places of their own in series and images, or lie anywhere."""
+"""How patterns lie in series and images: at places of their own, all over, or anywhere."""
 
 import math
 from contextlib import closing
@@ -8,17 +8,21 @@ import numpy as np
 from sklearn_drsn.estimators._samples import spread_out
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
-__all__ = ["are_aligned", "explained_share"]
+__all__ = ["PATTERNS", "explained_share", "find_pattern", "is_steady"]
 
-# It is judged by at most so many rows, values of each, and targets,
+PATTERNS = ("aligned", "steady", "anywhere")
+# They are judged by at most so many rows, values of each, and targets,
 _MOST_ROWS, _MOST_VALUES, _MOST_TARGETS = 1024, 1024, 16
 _VALUES_READ = 2**18  # at a time
 # and by the share that is explained, of which few rows make much by chance.
 _LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
+# Power is looked at in so many parts of a series. Means may differ by a share, or by a multiple of
+# what they would by chance, as long as that is no large share.
+_N_PARTS, _SHARE_OF_POWER, _TIMES_CHANCE, _LARGEST_CHANCE = 8, 0.01, 2.0, 0.05
 
 
-def are_aligned(X, targets, rows, scaler):
-    """Whether patterns have places of their own, by what targets tell of the values there.
+def find_pattern(X, targets, rows, scaler):
+    """How patterns lie in X, by what targets tell of the values there and where power is.
 
     Parameters
     ----------
@@ -28,6 +32,12 @@ def are_aligned(X, targets, rows, scaler):
     rows : ndarray of shape (n_rows,)
         Which samples they belong to.
     scaler : InputScaler
+
+    Returns
+    -------
+    str
+        "aligned": at places of their own; "steady", of series: all over, as in a piece that was
+        cut from something stationary; else "anywhere".
     """
     if targets.ndim == 2:
         targets = targets[:, :_MOST_TARGETS]
@@ -37,8 +47,24 @@ def are_aligned(X, targets, rows, scaler):
         values = np.concatenate([_thinned_out(scaler.transform(part)) for part in parts])
     targets = targets[chosen]
     if not (np.isfinite(values).all() and np.isfinite(targets).all()):
+        return "anywhere"
+    share = explained_share(values.reshape(len(values), -1), targets)
+    if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
+        return "aligned"
+    return "steady" if is_steady(values) else "anywhere"
+
+
+def is_steady(x):
+    """Whether series ``(n, n_channels, length)`` have as much power in every part, on average."""
+    if x.ndim != 3 or x.shape[2] < _N_PARTS:
         return False
-    return explained_share(values, targets) > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen)
+    parts = np.array_split(np.square(x).mean(axis=1), _N_PARTS, axis=1)
+    power = np.stack([part.mean(axis=1) for part in parts])
+    mean = power.mean()
+    by_chance = math.sqrt(np.mean(power.var(axis=1)) / len(x))
+    uneven = power.mean(axis=1).std(ddof=1)
+    most = max(_TIMES_CHANCE * by_chance, _SHARE_OF_POWER * mean)
+    return bool(by_chance < _LARGEST_CHANCE * mean and uneven < most)
 
 
 def _spread_out(rows, targets, *, streamed):
@@ -62,8 +88,7 @@ def _thinned_out(samples):
     x = samples[(..., *(slice(None, None, step) for step in steps))].astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
-        x = x.reshape(len(x), -1)
-        deviation = np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+        deviation = np.sqrt(np.square(x).mean(tuple(range(1, x.ndim)), keepdims=True))
     return np.divide(x, deviation, out=x, where=deviation > 0)
 
 

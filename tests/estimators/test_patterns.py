@@ -1,0 +1,105 @@
+"""How patterns lie in the training set, and what follows for the pooling."""
+
+import numpy as np
+import pytest
+from sklearn.base import is_classifier
+
+from sklearn_drsn.estimators._patterns import is_steady
+from sklearn_drsn.persistence import load, save
+
+LENGTH = 256
+
+
+def vibration(n=300, n_channels=1, seed=0, n_classes=2):
+    """Waves of a frequency of their class, cut out anywhere, in noise."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % n_classes
+    phase = rng.uniform(0, 2 * np.pi, size=(n, n_channels, 1))
+    waves = np.sin(0.3 * (1 + y[:, None, None]) * np.arange(LENGTH) + phase)
+    return waves + rng.normal(size=waves.shape), y
+
+
+def bursts(n=300, seed=0):
+    """The same waves, which fade towards the ends."""
+    X, y = vibration(n, seed=seed)
+    return X * np.hanning(LENGTH) + 0.5 * np.random.default_rng(seed).normal(size=X.shape), y
+
+
+@pytest.mark.parametrize(
+    ("make", "pooling"), [(vibration, "log_power"), (bursts, "average")], ids=["steady", "bursts"]
+)
+def test_auto_looks_at_where_power_is(estimator, make, pooling):
+    X, y = make()
+    fits = [estimator(max_epochs=1, pooling=p).fit(X, y) for p in ("auto", pooling)]
+    assert [fitted.pooling_ for fitted in fits] == [pooling, pooling]
+    default = estimator(max_epochs=1).fit(X, y).pooling_
+    assert default == (pooling if is_classifier(fits[0]) else "average")
+    np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+def test_aligned_patterns_are_averaged_though_power_is_even(classifier):
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    waves = (2 * y[:, None, None] - 1) * np.sin(0.3 * np.arange(LENGTH))
+    fitted = classifier(max_epochs=1).fit(waves + rng.normal(size=(300, 1, LENGTH)), y)
+    assert (fitted.augment_, fitted.pooling_) == ("mild_noise", "average")
+
+
+def test_images_and_tables_are_averaged(classifier, images, table):
+    rng = np.random.default_rng(0)
+    for shape in ((300, 1, 32, 32), (300, 12)):
+        fitted = classifier(max_epochs=1).fit(rng.normal(size=shape), np.arange(300) % 2)
+        assert fitted.pooling_ == "average"
+    assert classifier(max_epochs=1, pooling="log_power").fit(*images).pooling_ == "log_power"
+    assert classifier(max_epochs=1, pooling="log_power").fit(*table).embed(table[0]).shape[1] == 4
+
+
+def test_power_alone_is_looked_at_where_augment_is_given(classifier):
+    X, y = vibration()
+    assert classifier(max_epochs=1, augment=None).fit(X, y).pooling_ == "log_power"
+
+
+def test_a_stream_is_looked_at_too(classifier, tmp_path):
+    X, y = vibration()
+    np.save(tmp_path / "X.npy", X)
+    stored = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert classifier(max_epochs=1).fit(stored, y).pooling_ == "log_power"
+
+
+def test_pooling_stays_what_it_was_when_training_goes_on(classifier, tmp_path):
+    (X, y), (others, _) = vibration(), bursts()
+    warm = classifier(max_epochs=1, warm_start=True).fit(X, y)
+    save(warm, tmp_path / "m")
+    for fitted in (warm, load(tmp_path / "m")):
+        assert fitted.fit(others, y).pooling_ == "log_power"
+        assert fitted.partial_fit(others, y).pooling_ == "log_power"
+    with pytest.raises(ValueError, match=r"pooling.*'log_power', 'average'"):
+        warm.set_params(pooling="average").fit(X, y)
+
+
+@pytest.mark.parametrize("gain", [False, True])
+def test_steady_for_many_draws(gain):
+    """By chance it is missed in less than one of a thousand; gains of samples do not matter."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(400, 2, 128))
+        if gain:
+            x *= rng.lognormal(0, 0.3, size=(400, 1, 1))
+        assert is_steady(x)
+
+
+def test_not_steady_where_power_differs_or_few_cannot_tell():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 1, 256))
+    louder = np.where(np.arange(256) < 32, 1.1, 1.0)
+    assert is_steady(x)
+    assert not is_steady(x * louder)
+    assert not is_steady(x[:20])
+    assert not is_steady(np.zeros((50, 1, 64)))
+    assert not is_steady(rng.normal(size=(1000, 1, 7)))
+    assert not is_steady(rng.normal(size=(1000, 1, 64, 64)))
+
+
+def test_a_slight_unevenness_of_many_samples_does_not_matter():
+    x = np.random.default_rng(0).normal(size=(1000, 8, 1024))
+    assert is_steady(x * np.where(np.arange(1024) < 128, 1.005, 1.0))
