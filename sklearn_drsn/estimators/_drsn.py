@@ -361,7 +361,7 @@ class BaseDRSN(BaseNetworkEstimator):
     def _pooling_asked_for(self):
         if self.pooling != "auto":
             return self.pooling
-        return "log_power" if self._pattern == "steady" else "average"
+        return "log_power" if self._pattern == "drowned" else "average"
 
     def _n_pieces_asked_for(self):
         if len(self.input_shape_) > 1:

@@ -1,4 +1,4 @@
-"""How patterns lie in series and images: at places of their own, all over, or anywhere."""
+"""How patterns lie in series and images: at places of their own, drowned in noise, or anywhere."""
 
 import math
 from contextlib import closing
@@ -8,9 +8,9 @@ import numpy as np
 from sklearn_drsn.estimators._samples import spread_out
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
-__all__ = ["PATTERNS", "explained_share", "find_pattern", "is_steady"]
+__all__ = ["PATTERNS", "explained_share", "find_pattern", "is_steady", "is_white"]
 
-PATTERNS = ("aligned", "steady", "anywhere")
+PATTERNS = ("aligned", "drowned", "anywhere")
 # They are judged by at most so many rows, values of each, and targets,
 _MOST_ROWS, _MOST_VALUES, _MOST_TARGETS = 1024, 1024, 16
 _VALUES_READ = 2**18  # at a time
@@ -19,6 +19,8 @@ _LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
 # Power is looked at in so many parts of a series. Means may differ by a share, or by a multiple of
 # what they would by chance, as long as that is no large share.
 _N_PARTS, _SHARE_OF_POWER, _TIMES_CHANCE, _LARGEST_CHANCE = 8, 0.01, 2.0, 0.05
+# Geometric over arithmetic mean of a spectrum, one for white noise, and the fewest values it needs.
+_FLATNESS, _SHORTEST = 0.85, 16
 
 
 def find_pattern(X, targets, rows, scaler):
@@ -36,22 +38,26 @@ def find_pattern(X, targets, rows, scaler):
     Returns
     -------
     str
-        "aligned": at places of their own; "steady", of series: all over, as in a piece that was
-        cut from something stationary; else "anywhere".
+        "aligned": at places of their own; "drowned": in series that, on average, have as much
+        power in every part and at every frequency, as white noise does; else "anywhere".
     """
     if targets.ndim == 2:
         targets = targets[:, :_MOST_TARGETS]
     chosen = _spread_out(rows, targets, streamed=isinstance(X, Stream))
     n_at_once = max(1, _VALUES_READ // math.prod(X.shape[1:]))
     with closing(in_parts(X, n_at_once, rows[chosen])) as parts:
-        values = np.concatenate([_thinned_out(scaler.transform(part)) for part in parts])
+        parts = (scaler.transform(part) for part in parts)
+        values, beginnings = map(
+            np.concatenate,
+            zip(*((_thinned_out(part), _beginning(part)) for part in parts), strict=True),
+        )
     targets = targets[chosen]
     if not (np.isfinite(values).all() and np.isfinite(targets).all()):
         return "anywhere"
     share = explained_share(values.reshape(len(values), -1), targets)
     if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
         return "aligned"
-    return "steady" if is_steady(values) else "anywhere"
+    return "drowned" if is_steady(values) and is_white(beginnings) else "anywhere"
 
 
 def is_steady(x):
@@ -65,6 +71,19 @@ def is_steady(x):
     uneven = power.mean(axis=1).std(ddof=1)
     most = max(_TIMES_CHANCE * by_chance, _SHARE_OF_POWER * mean)
     return bool(by_chance < _LARGEST_CHANCE * mean and uneven < most)
+
+
+def is_white(x):
+    """Whether series ``(n, n_channels, length)`` have power at every frequency, on average.
+
+    So have signals in about twice as much white noise, or more.
+    """
+    if x.ndim != 3 or x.shape[2] < _SHORTEST:
+        return False
+    power = np.square(np.abs(np.fft.rfft(x, axis=2)[:, :, 1:-1]))
+    total = power.sum(axis=(1, 2), keepdims=True)
+    power = np.divide(power, total, out=power, where=total > 0).mean(axis=(0, 1))
+    return bool(power.all() and np.exp(np.log(power).mean()) > _FLATNESS * power.mean())
 
 
 def _spread_out(rows, targets, *, streamed):
@@ -90,6 +109,12 @@ def _thinned_out(samples):
         x -= x.mean(tuple(range(2, x.ndim)), keepdims=True)
         deviation = np.sqrt(np.square(x).mean(tuple(range(1, x.ndim)), keepdims=True))
     return np.divide(x, deviation, out=x, where=deviation > 0)
+
+
+def _beginning(samples):
+    """Values of every series that follow one another, which thinned out ones do not."""
+    n_values = max(_SHORTEST, _MOST_VALUES // samples.shape[1]) if samples.ndim == 3 else 0
+    return samples[..., :n_values].astype(np.float64)
 
 
 def explained_share(x, targets):

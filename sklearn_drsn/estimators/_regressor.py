@@ -54,10 +54,11 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         tables.
     pooling : {"auto", "average", "log_power"}, default="average"
         What the head sees of every channel: its mean over all positions, as in the paper, or the
-        logarithm of its mean square as well (ours), which tells stationary signals apart. "auto"
-        takes "log_power" for series that have as much power in every part, on average over the
-        training set, and no aligned patterns (see `augment`), as windows cut from a vibration; it
-        pays for classes, while for values no gain was seen. Ignored for tables.
+        logarithm of its mean square as well (ours). "auto" takes "log_power" for series that are
+        drowned in white noise: over the training set they have, on average, as much power in every
+        part and at every frequency, and no aligned patterns (see `augment`). It pays for
+        classes, while for values no gain was seen. Ignored for
+        tables.
     dropout : float in [0, 1), default=0.0
         Share of the pooled features dropped before the head while training.
     n_pieces : int from 1 to 32 or "auto", default="auto"

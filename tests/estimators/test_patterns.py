@@ -4,31 +4,46 @@ import numpy as np
 import pytest
 from sklearn.base import is_classifier
 
-from sklearn_drsn.estimators._patterns import is_steady
+from sklearn_drsn.estimators import _patterns
+from sklearn_drsn.estimators._patterns import is_steady, is_white
 from sklearn_drsn.persistence import load, save
 
 LENGTH = 256
 
 
-def vibration(n=300, n_channels=1, seed=0, n_classes=2):
-    """Waves of a frequency of their class, cut out anywhere, in noise."""
+def vibration(n=300, snr_db=-6.0, seed=0):
+    """Waves of a frequency of their class, cut out anywhere, in white noise."""
     rng = np.random.default_rng(seed)
-    y = np.arange(n) % n_classes
-    phase = rng.uniform(0, 2 * np.pi, size=(n, n_channels, 1))
-    waves = np.sin(0.3 * (1 + y[:, None, None]) * np.arange(LENGTH) + phase)
-    return waves + rng.normal(size=waves.shape), y
+    y = np.arange(n) % 2
+    phase = rng.uniform(0, 2 * np.pi, size=(n, 1, 1))
+    frequency = (0.3 + 0.7 * y[:, None, None]) * rng.uniform(0.5, 1.5, size=(n, 1, 1))
+    waves = np.sqrt(2) * np.sin(frequency * np.arange(LENGTH) + phase)
+    return waves + 10 ** (-snr_db / 20) * rng.normal(size=waves.shape), y
 
 
-def bursts(n=300, seed=0):
-    """The same waves, which fade towards the ends."""
-    X, y = vibration(n, seed=seed)
-    return X * np.hanning(LENGTH) + 0.5 * np.random.default_rng(seed).normal(size=X.shape), y
+def loud(n=300):
+    """The same, in little noise."""
+    return vibration(n, snr_db=6.0)
+
+
+def bursts(n=300):
+    """White noise that fades towards the ends."""
+    X, y = vibration(n)
+    return X * np.hanning(LENGTH), y
+
+
+def coloured(n=300):
+    """The same in noise that is not white."""
+    X, y = vibration(n)
+    return X[..., 1:] + 0.9 * X[..., :-1], y
 
 
 @pytest.mark.parametrize(
-    ("make", "pooling"), [(vibration, "log_power"), (bursts, "average")], ids=["steady", "bursts"]
+    ("make", "pooling"),
+    [(vibration, "log_power"), (loud, "average"), (bursts, "average"), (coloured, "average")],
+    ids=["drowned", "loud", "bursts", "coloured"],
 )
-def test_auto_looks_at_where_power_is(estimator, make, pooling):
+def test_auto_looks_for_signals_that_are_drowned(estimator, make, pooling):
     X, y = make()
     fits = [estimator(max_epochs=1, pooling=p).fit(X, y) for p in ("auto", pooling)]
     assert [fitted.pooling_ for fitted in fits] == [pooling, pooling]
@@ -98,6 +113,33 @@ def test_not_steady_where_power_differs_or_few_cannot_tell():
     assert not is_steady(np.zeros((50, 1, 64)))
     assert not is_steady(rng.normal(size=(1000, 1, 7)))
     assert not is_steady(rng.normal(size=(1000, 1, 64, 64)))
+
+
+def test_one_loud_sample_makes_nothing_white():
+    x, _ = loud()
+    assert not is_white(x)
+    x[7] = 0.0
+    x[8, 0, :5] = [0, 0, 1e6, 0, 0]
+    assert not is_white(x)
+
+
+def test_white_is_what_has_all_frequencies():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2, 64))
+    assert is_white(x)
+    assert is_white(1e-30 * x)
+    assert not is_white(np.cumsum(x, axis=2))
+    assert not is_white(np.zeros((200, 2, 64)))
+    assert not is_white(x[..., :15])
+
+
+def test_long_series_are_looked_at_without_gaps(classifier, monkeypatch):
+    """Every fourth value of a slow wave would look like noise."""
+    monkeypatch.setattr(_patterns, "_MOST_VALUES", 64)
+    X, y = coloured()
+    assert classifier(max_epochs=1).fit(X, y).pooling_ == "average"
+    X, y = vibration()
+    assert classifier(max_epochs=1).fit(X, y).pooling_ == "log_power"
 
 
 def test_a_slight_unevenness_of_many_samples_does_not_matter():
