@@ -16,6 +16,11 @@ from _tasks import noisy_rows
 QUIET = ("none", None)
 
 
+def parse_level(text):
+    """A ratio in decibels, or None for no noise."""
+    return None if text == "none" else float(text)
+
+
 def condition_name(kind, level):
     """A kind and level of noise in words."""
     if kind == "none":

@@ -43,7 +43,7 @@ from _cells import (
 )
 from _figures import Panel, draw
 from _models import MODELS, OUTSIDE, ours
-from _sweep import QUIET, Sweep, condition_name, main_metric
+from _sweep import QUIET, Sweep, condition_name, main_metric, parse_level
 from _tasks import COLUMN_LEVELS, TASKS
 
 KINDS = ("gaussian", "laplacian", "pink", "recorded", "columns")
@@ -297,11 +297,6 @@ def _curve(rows, name, protocol, model):
 # --- running -------------------------------------------------------------------------------------
 
 
-def level(text):
-    """A ratio in decibels, or None for no noise."""
-    return None if text == "none" else float(text)
-
-
 def parse():
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.RawDescriptionHelpFormatter
@@ -314,7 +309,7 @@ def parse():
     parser.add_argument("--variant", nargs=2, action="append", default=[],
                         metavar=("NAME", "JSON"), help="ours with these parameters")  # fmt: skip
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--snr", nargs="+", type=level, default=[-10.0, -5.0, 0.0, 5.0, None])
+    parser.add_argument("--snr", nargs="+", type=parse_level, default=[-10.0, -5.0, 0.0, 5.0, None])
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--compare", nargs=2, action="append", metavar=("OURS", "OTHER"))
     parser.add_argument("--device", default="cpu", help="of the networks; other than cpu, CPU "

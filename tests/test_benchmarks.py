@@ -1,5 +1,6 @@
 """What the sweeping benchmarks keep and compute."""
 
+import json
 import math
 import os
 import sys
@@ -13,7 +14,9 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from _cells import CellStore, fingerprint, in_child, mean_and_spread, paired_interval, show
 from _models import MODELS, ours
-from _tasks import TASKS, Data, noisy_rows
+from _sweep import QUIET
+from _tasks import CHOOSING, TASKS, Data, noisy_rows
+from bench_paper import PUBLISHED, READ_OFF, published
 from plan_scale import epoch_seconds, parallel_efficiency, search_seconds
 
 sys.path.pop()
@@ -146,3 +149,37 @@ def test_data_parallel_training_costs_what_is_sent():
     assert parallel_efficiency(1, 1.0, 1e9, 1.0, 1.0) == 1.0
     # Two machines send half of the gradients twice: one second, and latency twice.
     assert parallel_efficiency(2, 3.0, 100.0, 100.0, 0.5) == pytest.approx(3 / 5)
+
+
+def test_figures_read_off_agree_with_the_published_table():
+    for name, ((accuracy, _), _) in PUBLISHED.items():
+        found = [value for of_kind in READ_OFF.values() for value in of_kind[name]]
+        assert len(found) == 33
+        assert np.mean(found) == pytest.approx(accuracy, abs=0.05)
+
+
+def test_a_part_of_the_paper_is_compared_with_that_part():
+    conditions = [("gaussian", -5.0), ("pink", 5.0)]
+    assert published("DRSN-CW", conditions)[0] == pytest.approx((76.1 + 99.3) / 2)
+    every = [(kind, float(snr)) for kind in READ_OFF for snr in range(-5, 6)]
+    assert published("DRSN-CW", every) == (89.57, 0.87)
+    assert published("DRSN-CW", [QUIET]) == (99.70, 0.16)
+    assert np.isnan(published("DRSN-CW", [("gaussian", -10.0)])[0])
+
+
+@pytest.mark.parametrize("load", [0, 1])
+def test_what_is_chosen_on_lies_before_what_is_tested_on(tmp_path, load):
+    place = np.arange(120_000, dtype=np.float32)  # a value tells where in the record it was
+    names = [f"{fault}{size}" for fault in ("IR", "B", "OR") for size in ("007", "014", "021")]
+    meta = [
+        {"key": f"{name}_L{load}", "scale": 1.0, "name": name, "load": load}
+        for name in ("Normal", *names)
+    ]
+    (tmp_path / "cwru").mkdir()
+    records = {record["key"]: place for record in meta}
+    np.savez(tmp_path / "cwru" / "cwru_12k_de.npz", meta=json.dumps(meta), **records)
+    task = TASKS["bearing" if load == 0 else "bearing_1"]
+    chosen, whole = (t.load(tmp_path, 0) for t in (CHOOSING[f"bearing_{load}_choosing"], task))
+    assert chosen.X_train.max() < chosen.X_test.min()
+    assert chosen.X_test.max() < whole.X_test.min()
+    assert len(chosen.X_test) == 340
