@@ -70,9 +70,10 @@ audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the in
 	.venv-benchmark/bin/python -m pip install --quiet --constraint benchmarks/constraints.txt --editable ".[benchmark]"
 	touch $@
 
-bench-accuracy: .venv-benchmark/.installed  ## accuracy against competitors, the paper, scaling; DATA=<folder>
+bench-accuracy: .venv-benchmark/.installed  ## accuracy against competitors, shrinkage, the paper, scaling; DATA=<folder>
 	@test -n "$(DATA)" || { echo "expected DATA=<folder of the data folders>"; exit 2; }
 	.venv-benchmark/bin/python benchmarks/bench_noise_robustness.py --data "$(DATA)"
+	.venv-benchmark/bin/python benchmarks/bench_shrinkage.py --data "$(DATA)"
 	.venv-benchmark/bin/python benchmarks/bench_paper.py --data "$(DATA)"
 	.venv-benchmark/bin/python benchmarks/bench_scaling.py --full
 

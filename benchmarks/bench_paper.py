@@ -152,7 +152,7 @@ def published(name, conditions):
     """Accuracy in % over the same conditions, and its spread where the paper gives one."""
     if conditions == [QUIET]:
         return PUBLISHED[name][1]
-    if len(conditions) == len(READ_OFF) * len(LEVELS):
+    if set(conditions) == set(itertools.product(READ_OFF, LEVELS)):
         return PUBLISHED[name][0]
     known = [
         READ_OFF[kind][name][LEVELS.index(level)] for kind, level in conditions if level in LEVELS

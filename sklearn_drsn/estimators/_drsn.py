@@ -46,8 +46,9 @@ __all__ = ["BaseDRSN"]
 
 # The most rows and values that pieces of columns are learnt from.
 _MOST_ROWS, _MOST_VALUES = 1024, 2**20
-# What n_pieces="auto" gives to columns of at most so many values, each seen so often on average.
-_N_PIECES, _MOST_DISTINCT, _LEAST_REPEATS = 8, 32, 4
+# What n_pieces="auto" gives to columns of at most so many values, each seen so often on average;
+# values that differ by less than a share of the largest are one.
+_N_PIECES, _MOST_DISTINCT, _LEAST_REPEATS, _SAME = 8, 32, 4, 1e-12
 # Weight decay of tables, times the steps of a fit.
 _DECAY_OF_STEPS = 240.0
 
@@ -79,7 +80,7 @@ class BaseDRSN(BaseNetworkEstimator):
     _network = DRSN
     _pattern = None  # where nobody has looked
     _weight_decay = 0.01
-    _n_pieces = 1
+    _n_bent = 0
 
     # Where results go is no metadata.
     __metadata_request__predict = {"out": metadata_routing.UNUSED}
@@ -282,20 +283,28 @@ class BaseDRSN(BaseNetworkEstimator):
             self._weight_decay = min(LARGEST_DECAY / self.lr, _DECAY_OF_STEPS / n_steps)
 
     def _net_for(self, X, rows, seed):
-        """A new net, which has seen where the columns of a table have their values."""
-        self._n_pieces = 1
+        """A new net, which has seen the values of those columns of a table that may bend."""
+        self._n_bent = 0
         if X.ndim > 2 or self.n_pieces == 1:
             return self._new_net(seed)
-        n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
-        sample = self._input_scaler.transform(X[rows[spread_out(rows, n_rows)]])
-        bent = _have_few_values(sample) if self.n_pieces == "auto" else np.ones(X.shape[1], bool)
-        if bent.any():
-            self._n_pieces = _N_PIECES if self.n_pieces == "auto" else self.n_pieces
+        sample, bent = self._columns_that_bend(X, rows)
+        self._n_bent = len(bent)
         net = self._new_net(seed)
-        if bent.any():
-            sample, whole = torch.from_numpy(sample), torch.from_numpy(~bent)
-            net.module_.stem.learn(sample.to(net.device), whole.to(net.device))
+        if self._n_bent:
+            columns = self._input_scaler.transform(sample)[:, bent]
+            if self.n_pieces == "auto":
+                columns = _each_value_as_often(columns)
+            columns, bent = torch.from_numpy(columns), torch.from_numpy(bent)
+            net.module_.stem.learn(columns.to(net.device), bent.to(net.device))
         return net
+
+    def _columns_that_bend(self, X, rows):
+        """Some rows of X, and the numbers of the columns that may bend."""
+        n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
+        sample = X[rows[spread_out(rows, n_rows)]]
+        if self.n_pieces == "auto":
+            return sample, np.flatnonzero(_have_few_values(sample))
+        return sample, np.arange(X.shape[1])
 
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
@@ -354,19 +363,23 @@ class BaseDRSN(BaseNetworkEstimator):
             **convolutions,
             "pooling": self._pooling_asked_for(),
             "dropout": self.dropout,
-            "n_pieces": self._n_pieces_asked_for(),
+            **self._bends_asked_for(),
             "dim": len(self.input_shape_) - 1,
         }
 
     def _pooling_asked_for(self):
+        if len(self.input_shape_) == 1:
+            return "average"
         if self.pooling != "auto":
             return self.pooling
         return "log_power" if self._pattern == "drowned" else "average"
 
-    def _n_pieces_asked_for(self):
-        if len(self.input_shape_) > 1:
-            return 1
-        return self._n_pieces if self.n_pieces == "auto" else self.n_pieces
+    def _bends_asked_for(self):
+        table, auto = len(self.input_shape_) == 1, self.n_pieces == "auto"
+        n_bent = self._n_bent if auto else self.input_shape_[0]
+        if not table or not n_bent or self.n_pieces == 1:
+            return {"n_pieces": 1, "n_bent": None}
+        return {"n_pieces": _N_PIECES if auto else self.n_pieces, "n_bent": int(n_bent)}
 
     def _settings_asked_for(self, seed):
         settings = super()._settings_asked_for(seed)
@@ -447,11 +460,21 @@ class BaseDRSN(BaseNetworkEstimator):
         return tags
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _have_few_values(sample):
     """Which columns have three values or more, yet so few that each of them comes again and again.
 
     Measured values with noise in them hardly ever do, settings and counts do.
     """
-    n_distinct = 1 + np.count_nonzero(np.diff(np.sort(sample, axis=0), axis=0), axis=0)
+    ordered = np.sort(sample.astype(np.float64), axis=0)
+    gaps = np.diff(ordered, axis=0) > _SAME * np.abs(ordered[[0, -1]]).max(axis=0)
+    n_distinct = 1 + np.count_nonzero(gaps, axis=0)
     most = min(_MOST_DISTINCT, len(sample) // _LEAST_REPEATS)
     return (n_distinct > 2) & (n_distinct <= most)
+
+
+def _each_value_as_often(columns):
+    """A column's values once more, rare ones as often as others, so that all have pieces."""
+    places = np.arange(_N_PIECES * _MOST_DISTINCT)
+    values = map(np.unique, columns.T)
+    return np.column_stack([v[places * len(v) // len(places)] for v in values])

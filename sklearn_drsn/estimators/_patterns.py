@@ -76,7 +76,7 @@ def is_steady(x):
 def is_white(x):
     """Whether series ``(n, n_channels, length)`` have power at every frequency, on average.
 
-    So have signals in about twice as much white noise, or more.
+    White noise has, and so have signals far below it.
     """
     if x.ndim != 3 or x.shape[2] < _SHORTEST:
         return False
@@ -113,7 +113,7 @@ def _thinned_out(samples):
 
 def _beginning(samples):
     """Values of every series that follow one another, which thinned out ones do not."""
-    n_values = max(_SHORTEST, _MOST_VALUES // samples.shape[1]) if samples.ndim == 3 else 0
+    n_values = _MOST_VALUES // samples.shape[1] if samples.ndim == 3 else 0
     return samples[..., :n_values].astype(np.float64)
 
 

@@ -56,16 +56,16 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         What the head sees of every channel: its mean over all positions, as in the paper, or the
         logarithm of its mean square as well (ours). "auto" takes "log_power" for series that are
         drowned in white noise: over the training set they have, on average, as much power in every
-        part and at every frequency, and no aligned patterns (see `augment`). It pays for
-        classes, while for values no gain was seen. Ignored for
-        tables.
+        part and at every frequency, at most 64 channels and no aligned patterns (see `augment`).
+        It pays
+        for classes, while for values no gain was seen. Ignored for tables.
     dropout : float in [0, 1), default=0.0
         Share of the pooled features dropped before the head while training.
     n_pieces : int from 1 to 32 or "auto", default="auto"
-        Pieces between quantiles in which the network sees every column of a table (ours); 1 takes
-        columns whole. "auto" sees in 8 pieces the columns that have from 3 to 32 values, each of
-        them four times or more on average, as settings and counts do, and takes others whole.
-        Ignored for series and images.
+        Pieces between quantiles in which the columns of a table may bend (ours); 1 keeps the first
+        layer straight. "auto" lets columns bend, in 8 pieces, that have from 3 to 32 values, each
+        of them four times or more on average, as settings and counts do, by a look at up to 1024
+        rows of the training set. Ignored for series and images.
     input_shape : tuple of int or None, default=None
         Gives every row of a 2-D X this shape, ``(n_channels, length)`` or
         ``(n_channels, height, width)``; one size may be -1. Lets series and images pass through
@@ -254,9 +254,9 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch at constant ``lr``.
 
-        The first call fixes the shape of a sample, the scaling of X and y and what
-        ``augment="auto"`` stands for. A single sample trains the network with its batch norm left
-        as it is.
+        The first call fixes the shape of a sample, the scaling of X and y and what "auto" stands
+        for in ``augment``, ``pooling`` and ``n_pieces``. A single sample trains the network with
+        its batch norm left as it is.
 
         Parameters
         ----------

@@ -320,7 +320,7 @@ def parameter_groups(module):
 
     NOTE[DIFF] The weights of columns in a table are among the others: they are shrunk instead.
     """
-    shrunk = {id(layer.weight) for layer in _shrinking_layers(module)}
+    shrunk = {id(p) for layer in _shrinking_layers(module) for p in layer.shrunk_parameters()}
     groups = [], []
     for parameter in module.parameters():
         groups[parameter.ndim <= 1 or id(parameter) in shrunk].append(parameter)

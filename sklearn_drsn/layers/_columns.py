@@ -1,15 +1,16 @@
 """The first layer of tables: columns that say nothing are shrunk, others may bend."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklearn_drsn.functional import group_soft_threshold
-from sklearn_drsn.layers._dimensions import Linear
+from sklearn_drsn.layers._dimensions import Linear, affine
 
 __all__ = ["ColumnLinear", "PiecewiseLinear"]
 
 _N_DRAWN = 32  # normal values that stand beside the samples when pieces are learnt
 _LEAST_VARIANCE = 1e-3  # of a piece, of standardised columns, that is scaled to about one
+_BENDS = 4.0  # how much more is taken off bends than off columns
 
 
 class ColumnLinear(Linear):
@@ -49,20 +50,30 @@ class ColumnLinear(Linear):
     @torch.no_grad()
     def shrink(self, share: float) -> None:
         """Soft-threshold the weights, column by column, by a share of the columns' mean norm."""
-        columns = self.weight.view(self.out_features, self.n_channels, -1)
-        norms = torch.linalg.vector_norm(columns, dim=(0, 2), keepdim=True)
-        columns.copy_(group_soft_threshold(columns, share * norms.mean(), (0, 2)))
+        threshold = share * torch.linalg.vector_norm(self.weight, dim=0).mean()
+        self.weight.copy_(group_soft_threshold(self.weight, threshold, (0,)))
+        self._shrink_bends(_BENDS * threshold)
+
+    def _shrink_bends(self, threshold: Tensor) -> None:
+        """There are none."""
+
+    def shrunk_parameters(self) -> list[Tensor]:
+        """Parameters that :meth:`shrink` takes care of."""
+        return [self.weight]
 
 
 class PiecewiseLinear(ColumnLinear):
-    r"""Linear layer over pieces of every column: a sum of piecewise linear functions.
+    r"""Linear layer over columns, some of which may bend: a sum of piecewise linear functions.
 
-    .. math:: y_k = b_k + \sum_{j,t} w_{kjt}\,p_{jt}(x_j), \qquad
+    .. math:: y_k = b_k + \sum_j w_{kj}\,x_j + \sum_{j,t} v_{kjt}\,p_{jt}(x_j), \qquad
               p_{jt}(x) = g_{jt}\,(\min(\max(x, l_{jt}), u_{jt}) - m_{jt})
 
     Piece ``t`` of column ``j`` is the column between two quantiles ``l`` and ``u``, with zero mean
     and about unit variance; the outer ones are open. :meth:`learn` finds the pieces. Columns are
     expected to be of zero mean and unit variance.
+
+    Weights of pieces begin at zero and are shrunk too, all of a column together: four times as
+    much is taken off their norm as off a column's, so that a column bends where that tells much.
 
     Parameters
     ----------
@@ -70,12 +81,14 @@ class PiecewiseLinear(ColumnLinear):
         Columns.
     n_outputs : int
     n_pieces : int, default=8
-        Of every column, 2 to 32.
+        Of every column that may bend, 2 to 32.
+    n_bent : int, default=None
+        Columns that may bend, the first ones until :meth:`learn` says which; None for all.
 
     Raises
     ------
     ValueError
-        If ``n_pieces`` is out of range.
+        If ``n_pieces`` or ``n_bent`` is out of range.
 
     Notes
     -----
@@ -94,63 +107,76 @@ class PiecewiseLinear(ColumnLinear):
     torch.Size([4, 16])
     """
 
+    bent: Tensor
     lower: Tensor
     upper: Tensor
     mean: Tensor
     gain: Tensor
 
-    def __init__(self, n_channels: int, n_outputs: int, n_pieces: int = 8) -> None:
+    def __init__(
+        self, n_channels: int, n_outputs: int, n_pieces: int = 8, n_bent: int | None = None
+    ) -> None:
+        n_bent = n_channels if n_bent is None else n_bent
         if not 2 <= n_pieces <= _N_DRAWN:
             raise ValueError(f"n_pieces must be from 2 to {_N_DRAWN}, got {n_pieces}")
-        super().__init__(n_channels * n_pieces, n_outputs)
-        self.n_channels = n_channels
+        if not 1 <= n_bent <= n_channels:
+            raise ValueError(f"n_bent must be from 1 to n_channels={n_channels}, got {n_bent}")
+        super().__init__(n_channels, n_outputs)
         self.n_pieces = n_pieces
+        self.bends = nn.Parameter(torch.empty(n_outputs, n_bent * n_pieces))
+        self.register_buffer("bent", torch.empty(n_bent, dtype=torch.int64))
         for name in ("lower", "upper", "mean", "gain"):
-            self.register_buffer(name, torch.empty(n_channels, n_pieces))
+            self.register_buffer(name, torch.empty(n_bent, n_pieces))
         self.reset_pieces()
 
+    @torch.no_grad()
     def reset_pieces(self) -> None:
-        """Pieces of columns that are normal."""
-        self.learn(self.mean.new_empty(0, self.n_channels))
+        """Pieces of columns that are normal, without weights."""
+        nn.init.zeros_(self.bends)
+        n_bent = len(self.bent)
+        first = torch.arange(n_bent, device=self.bent.device)
+        self.learn(self.mean.new_empty(0, n_bent), first)
 
     @torch.no_grad()
-    def learn(self, x: Tensor, whole: Tensor | None = None) -> None:
-        """Let every piece hold equally many of the samples ``(n, n_channels)``.
+    def learn(self, x: Tensor, bent: Tensor) -> None:
+        """Let every piece hold equally many of the samples ``(n, n_bent)``.
 
         A few normal values stand beside them, so that no column is without pieces, not even one
-        that is constant in these samples. Columns for which ``whole``, of shape ``(n_channels,)``,
-        is true keep a single piece, and no weights for others.
+        that is constant in these samples. ``bent`` are the numbers of the columns.
         """
         # NOTE[DIFF] the authors scale a piece by its width, we by its standard deviation.
+        self.bent.copy_(bent)
         middles = (torch.arange(_N_DRAWN, dtype=x.dtype, device=x.device) + 0.5) / _N_DRAWN
-        drawn = torch.special.ndtri(middles).unsqueeze(1).expand(-1, self.n_channels)
+        drawn = torch.special.ndtri(middles).unsqueeze(1).expand(-1, x.shape[1])
         x = torch.cat([x, drawn])
         after = torch.arange(1, self.n_pieces, device=x.device) * len(x) // self.n_pieces
         ordered = x.sort(dim=0).values
         knots = (ordered[after - 1] + ordered[after]) / 2
-        largest = knots.new_full((1, self.n_channels), torch.finfo(x.dtype).max)
+        largest = knots.new_full((1, x.shape[1]), torch.finfo(x.dtype).max)
         self.lower.copy_(torch.cat([-largest, knots]).t())
         self.upper.copy_(torch.cat([knots, largest]).t())
-        if whole is not None:
-            self._keep_whole(whole.unsqueeze(1))
         variance, mean = torch.var_mean(self._clip(x), 0, correction=0)
         self.mean.copy_(mean)
         self.gain.copy_(variance.sqrt() / (variance + _LEAST_VARIANCE))
 
-    def _keep_whole(self, whole: Tensor) -> None:
-        is_first = torch.arange(self.n_pieces, device=whole.device) == 0
-        largest = torch.finfo(self.upper.dtype).max
-        for bound, end in ((self.lower, -largest), (self.upper, largest)):
-            bound.masked_fill_(whole & is_first, end).masked_fill_(whole & ~is_first, 0.0)
-        self.weight.masked_fill_((whole & ~is_first).flatten(), 0.0)
-
     def _clip(self, x: Tensor) -> Tensor:
         return torch.minimum(torch.maximum(x.unsqueeze(2), self.lower), self.upper)
 
+    def shrunk_parameters(self) -> list[Tensor]:
+        """Parameters that :meth:`shrink` takes care of."""
+        return [self.weight, self.bends]
+
+    def _shrink_bends(self, threshold: Tensor) -> None:
+        bends = self.bends.view(self.out_features, len(self.bent), self.n_pieces)
+        bends.copy_(group_soft_threshold(bends, threshold, (0, 2)))
+
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(n, n_channels)`` to ``(n, n_outputs)``."""
-        return super().forward(((self._clip(input) - self.mean) * self.gain).flatten(1))
+        pieces = (self._clip(input.index_select(1, self.bent)) - self.mean) * self.gain
+        inputs, weights = [input, pieces.flatten(1)], [self.weight, self.bends]
+        return affine(torch.cat(inputs, 1), torch.cat(weights, 1), self.bias, self.training)
 
     def extra_repr(self) -> str:
         """Show columns and pieces in the printed module."""
-        return f"{self.n_channels}, {self.out_features}, n_pieces={self.n_pieces}"
+        counts = f"n_pieces={self.n_pieces}, n_bent={len(self.bent)}"
+        return f"{self.n_channels}, {self.out_features}, {counts}"

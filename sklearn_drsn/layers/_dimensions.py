@@ -14,6 +14,7 @@ __all__ = [
     "Linear",
     "SeriesLayers",
     "Sigmoid",
+    "affine",
     "batch_norm",
     "channels_last",
     "check_odd",
@@ -39,12 +40,16 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(n, in_features)`` to ``(n, out_features)``."""
-        if self.training or torch.compiler.is_exporting():
-            return super().forward(input)
-        rows = len(input)
-        weight = self.weight.t().expand(rows, self.in_features, self.out_features)
-        bias = self.bias.expand(rows, 1, self.out_features)
-        return torch.baddbmm(bias, input.unsqueeze(1), weight).squeeze(1)
+        return affine(input, self.weight, self.bias, self.training)
+
+
+def affine(input: Tensor, weight: Tensor, bias: Tensor, training: bool) -> Tensor:
+    """What :class:`Linear` computes."""
+    if training or torch.compiler.is_exporting():
+        return nn.functional.linear(input, weight, bias)
+    rows = len(input)
+    weight = weight.t().expand(rows, -1, -1)
+    return torch.baddbmm(bias.expand(rows, 1, -1), input.unsqueeze(1), weight).squeeze(1)
 
 
 class Sigmoid(nn.Sigmoid):

@@ -54,8 +54,10 @@ class DRSN(nn.Module):
     shortcut : bool, default=True
         False leaves the shortcuts out: with ``threshold_mode=None`` the paper's ConvNet.
     n_pieces : int, default=1
-        At most 32. For ``dim=0`` the pieces of every column that the first layer sees, see
-        :class:`~sklearn_drsn.layers.PiecewiseLinear` (ours); 1 leaves columns whole.
+        At most 32. For ``dim=0`` the pieces in which columns may bend, see
+        :class:`~sklearn_drsn.layers.PiecewiseLinear` (ours); 1 leaves them straight.
+    n_bent : int, default=None
+        Columns that may bend if ``n_pieces`` is above 1; None for all.
     dim : {0, 1, 2}, default=1
         Number of spatial axes: input ``(n, C)``, ``(n, C, length)`` or ``(n, C, height, width)``.
 
@@ -105,6 +107,7 @@ class DRSN(nn.Module):
         dropout: float = 0.0,
         shortcut: bool = True,
         n_pieces: int = 1,
+        n_bent: int | None = None,
         dim: int = 1,
     ) -> None:
         for name, value in (
@@ -126,7 +129,7 @@ class DRSN(nn.Module):
         super().__init__()
         self.stem: nn.Module
         if dim == 0:
-            self.stem = _columns(n_channels, width, n_pieces)
+            self.stem = _columns(n_channels, width, n_pieces, n_bent)
         else:
             self.stem = convolution(
                 n_channels, width, kernel_size=stem_kernel_size, stride=stem_stride, dim=dim
@@ -171,11 +174,11 @@ class DRSN(nn.Module):
         return self.head(self.dropout(self.features(x)))
 
 
-def _columns(n_channels: int, n_outputs: int, n_pieces: int) -> ColumnLinear:
+def _columns(n_channels: int, n_outputs: int, n_pieces: int, n_bent: int | None) -> ColumnLinear:
     """First layer of a table."""
     if n_pieces == 1:
         return ColumnLinear(n_channels, n_outputs)
-    return PiecewiseLinear(n_channels, n_outputs, n_pieces)
+    return PiecewiseLinear(n_channels, n_outputs, n_pieces, n_bent)
 
 
 def _unit_plan(depth: int, width: int, dim: int) -> list[tuple[int, int]]:

@@ -54,7 +54,7 @@ _ROWS = {
     "_input_scaler": InputScaler,
     "_pattern": str | None,
     "_weight_decay": Real,
-    "_n_pieces": int,
+    "_n_bent": int,
 }
 _IMAGES = {**_NET, "_n_channels": int}
 _ATTRIBUTES = {
@@ -91,7 +91,7 @@ _OPTIONAL = {
     "selection_report_",
     "_pattern",
     "_weight_decay",
-    "_n_pieces",
+    "_n_bent",
 }
 ESTIMATORS = {cls.__name__: cls for cls in _ATTRIBUTES}
 _LARGEST_SAMPLE = 2**40  # values
@@ -293,9 +293,12 @@ def _check_pattern(state):
     expect(pattern in (*PATTERNS, None), f"one of {PATTERNS}", pattern)
 
 
-def _check_pieces(state):
-    expected = state["_architecture"]["n_pieces"]
-    expect(state["_n_pieces"] == expected, f"{expected} pieces", state["_n_pieces"])
+def _check_bent(state):
+    expected = state["_architecture"]["n_bent"] or 0
+    expect(state["_n_bent"] == expected, f"{expected} columns that bend", state["_n_bent"])
+    bent = state["_net_state"]["module"].get("stem.bent", np.arange(0))
+    n_channels = state["_architecture"]["n_channels"]
+    expect(all(bent >= 0) and all(bent < n_channels), f"columns below {n_channels}", bent)
 
 
 def _check_input_scaler(state):
@@ -428,7 +431,7 @@ _PARTS = {
     "_input_scaler": _check_input_scaler,
     "_target_scaler": _check_target_scaler,
     "_weight_decay": _check_weight_decay,
-    "_n_pieces": _check_pieces,
+    "_n_bent": _check_bent,
     "_pattern": _check_pattern,
     "_scale": _check_patch_scaler,
     "_window": _check_windows,

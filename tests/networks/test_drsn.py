@@ -183,16 +183,23 @@ class TestColumns:
         assert type(make_net(n_channels=5, width=6, dim=0).stem) is ColumnLinear
 
     def test_pieces_in_tables_only(self):
-        assert DRSN(5, width=6, n_pieces=4, dim=0).stem.weight.shape == (6, 20)
+        assert DRSN(5, width=6, n_pieces=4, dim=0).stem.bends.shape == (6, 20)
+        assert DRSN(5, width=6, n_pieces=4, n_bent=2, dim=0).stem.bends.shape == (6, 8)
         assert sum(p.numel() for p in DRSN(n_pieces=4).parameters()) == 11_552
 
     def test_reset_forgets_pieces(self):
         net = make_net(n_channels=2, n_pieces=4, dim=0)
         before = net.stem.lower.clone()
-        net.stem.learn(torch.full((50, 2), 3.0))
+        net.stem.learn(torch.full((50, 2), 3.0), torch.tensor([1, 0]))
+        torch.nn.init.ones_(net.stem.bends)
         assert not torch.equal(net.stem.lower, before)
         net.reset_parameters()
         assert torch.equal(net.stem.lower, before)
+        assert not net.stem.bends.any()
+
+    def test_columns_begin_as_without_bends(self):
+        straight, bent = (make_net(n_channels=3, width=6, n_pieces=n, dim=0) for n in (1, 4))
+        assert torch.equal(straight.stem.weight, bent.stem.weight)
 
 
 class TestRefuses:
