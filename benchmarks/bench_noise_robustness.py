@@ -92,8 +92,14 @@ def trained_in(protocol, test):
 
 def contestants(arguments):
     """The models asked for, then the variants of ours."""
-    variants = [ours(name, **json.loads(parameters)) for name, parameters in arguments.variant]
+    variants = [ours(name, **_as_given(parameters)) for name, parameters in arguments.variant]
     return {name: MODELS[name] for name in arguments.models} | {v.name: v for v in variants}
+
+
+def _as_given(parameters):
+    """Parameters from JSON, which knows no tuples."""
+    items = json.loads(parameters).items()
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in items}
 
 
 # --- tables --------------------------------------------------------------------------------------
