@@ -57,8 +57,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         logarithm of its mean square as well (ours). "auto" takes "log_power" for series that are
         drowned in white noise: over the training set they have, on average, as much power in every
         part and at every frequency, at most 64 channels and no aligned patterns (see `augment`).
-        It pays
-        for classes, while for values no gain was seen. Ignored for tables.
+        It pays for classes, while for values no gain was seen. Ignored for tables.
     dropout : float in [0, 1), default=0.0
         Share of the pooled features dropped before the head while training.
     n_pieces : int from 1 to 32 or "auto", default="auto"

@@ -45,7 +45,6 @@ class ColumnLinear(Linear):
 
     def __init__(self, n_channels: int, n_outputs: int) -> None:
         super().__init__(n_channels, n_outputs)
-        self.n_channels = n_channels
 
     @torch.no_grad()
     def shrink(self, share: float) -> None:
@@ -179,4 +178,4 @@ class PiecewiseLinear(ColumnLinear):
     def extra_repr(self) -> str:
         """Show columns and pieces in the printed module."""
         counts = f"n_pieces={self.n_pieces}, n_bent={len(self.bent)}"
-        return f"{self.n_channels}, {self.out_features}, {counts}"
+        return f"{self.in_features}, {self.out_features}, {counts}"
