@@ -22,6 +22,7 @@ from sklearn_drsn.estimators._augmentation import (
     choose_augmentation,
 )
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
+from sklearn_drsn.estimators._bends import N_PIECES, find_bends
 from sklearn_drsn.estimators._patterns import find_pattern
 from sklearn_drsn.estimators._samples import (
     check_out,
@@ -32,7 +33,6 @@ from sklearn_drsn.estimators._samples import (
     reshape_rows,
     resolve_device,
     rows_per_part,
-    spread_out,
 )
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed
@@ -44,11 +44,6 @@ from sklearn_drsn.networks._drsn import POOLINGS
 
 __all__ = ["BaseDRSN"]
 
-# The most rows and values that pieces of columns are learnt from.
-_MOST_ROWS, _MOST_VALUES = 1024, 2**20
-# What n_pieces="auto" gives to columns of at most so many values, each seen so often on average;
-# values that differ by less than a share of the largest are one.
-_N_PIECES, _MOST_DISTINCT, _LEAST_REPEATS, _SAME = 8, 32, 4, 1e-12
 # Weight decay of tables, times the steps of a fit.
 _DECAY_OF_STEPS = 240.0
 
@@ -287,24 +282,13 @@ class BaseDRSN(BaseNetworkEstimator):
         self._n_bent = 0
         if X.ndim > 2 or self.n_pieces == 1:
             return self._new_net(seed)
-        sample, bent = self._columns_that_bend(X, rows)
+        columns, bent = find_bends(X, rows, self.n_pieces, self._input_scaler)
         self._n_bent = len(bent)
         net = self._new_net(seed)
         if self._n_bent:
-            columns = self._input_scaler.transform(sample)[:, bent]
-            if self.n_pieces == "auto":
-                columns = _each_value_as_often(columns)
             columns, bent = torch.from_numpy(columns), torch.from_numpy(bent)
             net.module_.stem.learn(columns.to(net.device), bent.to(net.device))
         return net
-
-    def _columns_that_bend(self, X, rows):
-        """Some rows of X, and the numbers of the columns that may bend."""
-        n_rows = max(1, min(_MOST_ROWS, _MOST_VALUES // X.shape[1]))
-        sample = X[rows[spread_out(rows, n_rows)]]
-        if self.n_pieces == "auto":
-            return sample, np.flatnonzero(_have_few_values(sample))
-        return sample, np.arange(X.shape[1])
 
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""
@@ -379,7 +363,7 @@ class BaseDRSN(BaseNetworkEstimator):
         n_bent = self._n_bent if auto else self.input_shape_[0]
         if not table or not n_bent or self.n_pieces == 1:
             return {"n_pieces": 1, "n_bent": None}
-        return {"n_pieces": _N_PIECES if auto else self.n_pieces, "n_bent": int(n_bent)}
+        return {"n_pieces": N_PIECES if auto else self.n_pieces, "n_bent": int(n_bent)}
 
     def _settings_asked_for(self, seed):
         settings = super()._settings_asked_for(seed)
@@ -458,23 +442,3 @@ class BaseDRSN(BaseNetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _have_few_values(sample):
-    """Which columns have three values or more, yet so few that each of them comes again and again.
-
-    Measured values with noise in them hardly ever do, settings and counts do.
-    """
-    ordered = np.sort(sample.astype(np.float64), axis=0)
-    gaps = np.diff(ordered, axis=0) > _SAME * np.abs(ordered[[0, -1]]).max(axis=0)
-    n_distinct = 1 + np.count_nonzero(gaps, axis=0)
-    most = min(_MOST_DISTINCT, len(sample) // _LEAST_REPEATS)
-    return (n_distinct > 2) & (n_distinct <= most)
-
-
-def _each_value_as_often(columns):
-    """A column's values once more, rare ones as often as others, so that all have pieces."""
-    places = np.arange(_N_PIECES * _MOST_DISTINCT)
-    values = map(np.unique, columns.T)
-    return np.column_stack([v[places * len(v) // len(places)] for v in values])
