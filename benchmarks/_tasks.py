@@ -201,7 +201,7 @@ _TABLES = [
 ]
 _VALUES = [
     Task(f"value_{name}", partial(uci, name=name), "table", "value", OF_TABLES)
-    for name in ("concrete", "energy", "yacht", "wine_quality_red", "kin8nm")
+    for name in ("concrete", "energy", "yacht", "kin8nm")
 ]
 TASKS = {
     task.name: task

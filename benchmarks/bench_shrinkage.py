@@ -69,6 +69,8 @@ def main():
     parser.add_argument("--snr", nargs="+", type=float, default=[-10.0])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--any-code", action="store_true",
+                        help="let cells of other versions of the code count")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -79,7 +81,7 @@ def main():
         [CHOOSING[f"bearing_{load}_choosing"] for load in arguments.loads],
         {name: ours(name, **VARIANTS[name]) for name in arguments.variants},
         lambda task: {noise: [noise] for noise in noises},
-        CellStore(arguments.output / "shrinkage.jsonl"),
+        CellStore(arguments.output / "shrinkage.jsonl", ("code",) if arguments.any_code else ()),
         folder=arguments.data,
         seeds=arguments.seeds,
         device=arguments.device,
