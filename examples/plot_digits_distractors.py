@@ -26,7 +26,9 @@ snr_db = np.random.default_rng(0).uniform(0, 20, 1797)
 X, y = make_digit_canvas(n_distractors=2, snr_db=snr_db, random_state=0)
 X = (X - X.mean((1, 2, 3), keepdims=True)) / X.std((1, 2, 3), keepdims=True)
 
-model = DRSNClassifier(depth=3, width=12, max_epochs=16, random_state=0)
+model = DRSNClassifier(
+    depth=3, width=12, threshold_mode="channel_wise", max_epochs=16, random_state=0
+)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ConvergenceWarning)  # sixteen epochs are few on purpose
     model.fit(X[:N_TRAIN], y[:N_TRAIN])

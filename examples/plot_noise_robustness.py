@@ -3,10 +3,10 @@ A model has to meet noise before it is used
 ===========================================
 
 Two networks that do equally well on clean vibration. One was trained on clean signals, the other
-on each of them twice, clean and in noise. Where signal and noise are equally strong, at 0 dB, the
-second is right about nine times in ten, the first far less often. A support vector machine on
-spectra, the classical tool, has learnt from the noisy copies too and is drawn beside them, for any
-estimator can be compared so.
+on each of them twice, clean and in noise. Where noise is three times as strong as the signal, at
+-5 dB, the second is right about eight times in ten, the first every second time. A support vector
+machine on spectra, the classical tool, has learnt from the noisy copies too and is drawn beside
+them, for any estimator can be compared so.
 
 The vibration is simulated. Real records, ``load_cwru(path)``, may take its place.
 """

@@ -4,7 +4,8 @@ A step that has to earn its place
 
 A pipeline of wavelet shrinkage, scaling and a network is an estimator like any other, and its steps
 are parameters: let the search choose the rule of the shrinkage, with ``"passthrough"``, none at
-all, among the candidates. Here, with few beats and a short training, shrinkage helps the network.
+all, among the candidates. Here the differences are within the spread over folds: the step has not
+earned its place.
 
 Heartbeats are synthetic. For real ones take ``load_mitbih(folder)``.
 """

@@ -5,7 +5,8 @@ Thresholds follow the noise of every sample
 A shrinkage network is told the fault of every signal and never how noisy it is. It finds out: the
 first unit sets higher thresholds for noisier signals, and not merely in proportion, for the share
 alpha of the mean magnitude that it takes rises too. Later units see what the first one left, and
-need not follow.
+need not follow. That takes attention, ``threshold_mode="channel_wise"``: the shares of the default,
+"proportional", are the same for all samples.
 
 The vibration is simulated. Real records, ``load_cwru(path)``, may take its place.
 """
@@ -28,7 +29,9 @@ clean, y = make_fault_signals(700, n_classes=5, length=512, random_state=0)
 sigma = np.random.default_rng(0).uniform(0, 2, len(clean))
 X = add_noise(clean / clean.std(), sigma=sigma[:, None, None], random_state=1)
 
-model = DRSNClassifier(depth=3, width=8, max_epochs=20, random_state=0)
+model = DRSNClassifier(
+    depth=3, width=8, threshold_mode="channel_wise", max_epochs=20, random_state=0
+)
 model.fit(X[:N_TRAIN], y[:N_TRAIN])
 print(f"accuracy in unseen signals: {model.score(X[N_TRAIN:], y[N_TRAIN:]):.1%}")
 

@@ -1,4 +1,4 @@
-"""Simulated data (`make_*`) and readers of published recordings (`load_*`)."""
+"""Simulated data (`make_*`) and readers of recordings on disk (`load_*`)."""
 
 from sklearn_drsn.datasets._donoho import make_donoho_signals
 from sklearn_drsn.datasets._ecg import make_ecg_beats

@@ -268,7 +268,11 @@ def _index_mat(folder):
 
 def _file_number(path):
     """Find the number of the recording in a MAT file, None if it is not one of the table."""
-    matches = (re.fullmatch(r"X(\d{3})_DE_time", name) for name, *_ in whosmat(path))
+    try:
+        names = [name for name, *_ in whosmat(path)]
+    except NotImplementedError:  # HDF5, as none of the table is
+        return None
+    matches = (re.fullmatch(r"X(\d{3})_DE_time", name) for name in names)
     held = {int(match[1]) for match in matches if match} & set(_RECORDS)
     # Some published files also hold the variables of their neighbour: there, the file name decides.
     return next(iter(held)) if len(held) == 1 else _number_in_name(path.stem, held)

@@ -19,9 +19,10 @@ __all__ = ["DRSNClassifier"]
 class DRSNClassifier(ClassifierMixin, BaseDRSN):
     """Deep residual shrinkage network classifier.
 
-    A residual network whose units soft-threshold their features: a small attention network
-    derives, for each sample and channel, a threshold from the features themselves, and what lies
-    within it, mostly noise, becomes exactly zero.
+    A residual network whose units soft-threshold their features: what lies within a threshold,
+    mostly noise, becomes exactly zero. The threshold comes from the features themselves: by default
+    a learnt share of the mean magnitude of each sample's channel, or what a small attention network
+    derives from it, as in the paper (`threshold_mode`).
 
     X may hold tables ``(n_samples, n_features)``, series ``(n_samples, n_channels, length)`` or
     images ``(n_samples, n_channels, height, width)``; the shape of a sample is fixed by ``fit``.
@@ -71,7 +72,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         training set; "sample": every channel of every sample to its own, so that gain carries no
         information (not for tables); None: X as it is.
     augment : {None, "auto", "shift", "nudge", "sign_flip", "noise", "mild_noise"}, callable or \
-            tuple of them, default="auto"
+            tuple of names and callables, default="auto"
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
         at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
         20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
@@ -79,7 +80,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         whose patterns are aligned, in the sense that targets explain more than 0.5 % of the
         variance of the values at their places, and nudges others; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, multiplied by ``sample_weight``.
+        Weights of the classes, multiplied by ``sample_weight``; "balanced" by their frequency in
+        training. Validation samples have them too.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
         "sgd" has momentum 0.9, as in the paper.
     lr : float, default=0.03
@@ -90,9 +92,10 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         paper does.
     weight_decay : float or None, default=None
         Of the weights of convolutions and linear layers; biases and batch norm have none. None is
-        0.01, but for `fit` on tables with "adamw" 240 over the number of steps and at most
-        ``0.06 / lr``: as much in all over a fit, short or long. The weights of a table's columns
-        are soft-thresholded instead, column by column: each norm loses the same, up to twice what
+        0.01, but for `fit` on tables with "adamw" 240 over the number of steps, epochs times
+        samples over `batch_size`, and at most ``0.06 / lr``: as much in all over a fit, short or
+        long. With `warm_start` earlier epochs count as well. The weights of a table's columns are
+        soft-thresholded instead, column by column: each norm loses the same, up to twice what
         decay would take off the mean one, so that columns that say nothing fade.
     max_epochs : int, default=40
         Passes over the training set.
@@ -166,9 +169,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     Notes
     -----
     The defaults were chosen by measurement; the network of the paper is
-    ``depth=12, width=4, kernel_size=3, stem_kernel_size=3, stem_stride=2`` with ``augment=None,
-    optimizer="sgd", lr=0.1, lr_schedule="step", weight_decay=1e-4, batch_size=128,
-    max_epochs=100``.
+    ``depth=12, width=4, threshold_mode="channel_wise", kernel_size=3, stem_kernel_size=3,
+    stem_stride=2, pooling="average"`` with ``augment=None, optimizer="sgd", lr=0.1,
+    lr_schedule="step", weight_decay=1e-4, batch_size=128, max_epochs=100``.
 
     References
     ----------
@@ -373,13 +376,18 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     def _class_weights(self, y):
         if self.class_weight is None:
             return None
+        missing = np.setdiff1d(self.classes_, y)
+        if self.class_weight == "balanced" and len(missing):
+            raise ValueError(
+                f"class_weight='balanced' needs samples of every class, y has none of {missing}"
+            )
         weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
             raise ValueError(
                 "class_weight must hold finite, non-negative weights, got "
                 f"class_weight={self.class_weight!r}"
             )
-        return weights[self._encode_targets(y)]
+        return weights
 
     _min_validation_samples = 1
 

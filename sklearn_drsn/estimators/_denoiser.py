@@ -48,6 +48,7 @@ _LEVEL_STEP = 8  # beyond as many patches denoised, one in so many has its noise
 _LOUDER = 5.0  # by how much noise may exceed that of the training, in power over the signal's
 # What a clean signal in the unit of X is never found to have.
 _LARGEST_OFFSET, _LARGEST_UNIT, _SPREAD_OF_UNITS = 5.0, 2.0, 0.3
+_LARGEST = 1e150  # magnitude whose squares float64 holds
 
 
 def _gives_columns(estimator):
@@ -57,8 +58,8 @@ def _gives_columns(estimator):
 class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkEstimator):
     """Learn to denoise, from clean signals or from noisy ones alone.
 
-    A residual shrinkage network predicts the noise of a signal and subtracts it: its thresholds
-    follow the noise of every signal, so one network serves a range of noise levels. Only the share
+    A residual shrinkage network predicts the noise of a signal and subtracts it; one network serves
+    a range of noise levels. Only the share
     is subtracted that exceeds the network's usual error on clean signals (without them, on its own
     results), so that a signal which is nearly clean stays as it is.
 
@@ -316,6 +317,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             goes_on = self.warm_start and hasattr(self, "net_")
             X = self._check_X(X, reset=not goes_on)
             self.supervision_ = self._supervision_for(X, y)
+            self._teacher = self.self_loss if self.supervision_ == "self" else self.supervision_
             clean = self._check_clean(X, y) if self.supervision_ == "clean" else None
             if goes_on and any(np.less(X.shape[2:], self._window)):
                 raise ValueError(
@@ -442,6 +444,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         elif X.ndim != self._n_dims:
             raise ValueError(f"expected X of {self._n_dims} dimensions as in fit, got {X.shape=}")
         check_finite(X, "Input X contains NaN or infinity")
+        _check_magnitude("X", X)
         return X[:, None] if X.ndim == 2 else X
 
     def _supervision_for(self, X, y):
@@ -470,6 +473,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         if y.shape != X.shape:
             raise ValueError(f"clean signals must have the shape of X, {X.shape}, got {y.shape}")
         check_finite(y, "y contains NaN or infinity")
+        _check_magnitude("y", y)
         self._check_pair(standardise(X), standardise(y))
         return y
 
@@ -559,10 +563,6 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         prepare = partial(prepare, self._scale, **options)
         device = resolve_device(self._settings["device"])
         return PatchSet(X, targets, self._window, n_patches, prepare, device)
-
-    @property
-    def _teacher(self):
-        return self.self_loss if self.supervision_ == "self" else self.supervision_
 
     def _learn_noise_level(self, samples):
         levels = relative_noise(self._some_patches(samples))
@@ -691,6 +691,15 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _check_magnitude(name, x):
+    largest = max(-x.min(), x.max())
+    if largest > _LARGEST:
+        raise ValueError(
+            f"expected magnitudes of at most {_LARGEST:.0e} in {name}, whose squares float64 "
+            f"holds, got {largest:.3g}"
+        )
 
 
 def _level_of_caller():

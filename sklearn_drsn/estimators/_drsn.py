@@ -130,10 +130,11 @@ class BaseDRSN(BaseNetworkEstimator):
             goes_on = self.warm_start and hasattr(self, "net_")
             X, y, weight, rows = self._check_training(X, y, sample_weight, reset=not goes_on)
             self._learn_targets(y[rows], reset=not goes_on)
-            weight, rows = self._weigh(y, weight, rows)
+            by_class = self._class_weights(y[rows])
+            weight, rows = self._weigh(y, weight, rows, by_class)
             groups = None if groups is None else np.asarray(on_host(groups))
             check_consistent_length(y, groups)
-            validation = self._check_validation(X_val, y_val, sample_weight_val)
+            validation = self._check_validation(X_val, y_val, sample_weight_val, by_class)
             data = {"X": X, "y": y, "sample_weight": weight, "groups": groups}
             seed = train.seed(goes_on, **data, validation=validation)
             if validation is None and self.early_stopping:
@@ -143,7 +144,8 @@ class BaseDRSN(BaseNetworkEstimator):
                 self._learn_scaling(X, y, weight, rows)
                 self._pattern = None
             self._learn_pattern(X, y, rows)
-            self._learn_weight_decay(X, self.max_epochs * len(rows))
+            n_epochs = self.max_epochs + (len(self.history_) if goes_on else 0)
+            self._learn_weight_decay(X, n_epochs * len(rows))
             net = self._continued_net() if goes_on else self._net_for(X, rows, seed)
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
@@ -159,11 +161,12 @@ class BaseDRSN(BaseNetworkEstimator):
                 X, y, sample_weight, reset=first, min_samples=1
             )
             self._learn_targets(y[rows], reset=first, **first_call)
-            weight, rows = self._weigh(y, weight, rows, mean_one=False)
+            by_class = self._class_weights(y[rows])
+            weight, rows = self._weigh(y, weight, rows, by_class, mean_one=False)
             if first:
                 self._learn_scaling(X, y, weight, rows)
                 self._pattern = None
-                self._learn_weight_decay(X)
+            self._learn_weight_decay(X)
             self._learn_pattern(X, y, rows)
             net = self._net_for(X, rows, self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
@@ -197,7 +200,7 @@ class BaseDRSN(BaseNetworkEstimator):
         checked = super()._validate(X.outline(), *y, **checks)
         return (X, checked[1]) if y else X
 
-    def _check_validation(self, X, y, sample_weight):
+    def _check_validation(self, X, y, sample_weight, by_class):
         if X is None and y is None:
             if sample_weight is not None:
                 raise ValueError("sample_weight_val was given without X_val and y_val")
@@ -209,7 +212,7 @@ class BaseDRSN(BaseNetworkEstimator):
             X, y, sample_weight, reset=False, min_samples=self._min_validation_samples
         )
         self._learn_targets(y[rows], reset=False)
-        return X, y, weight, rows
+        return X, y, *self._weigh(y, weight, rows, by_class)
 
     def _check_X(self, X):
         check_is_fitted(self)
@@ -242,12 +245,11 @@ class BaseDRSN(BaseNetworkEstimator):
                 "sample has in a column has no variance"
             )
 
-    def _weigh(self, y, weight, rows, *, mean_one=True):
+    def _weigh(self, y, weight, rows, by_class, *, mean_one=True):
         """Weights as float32, class weights included, and the rows where they are positive."""
-        class_weight = self._class_weights(y[rows])
-        if class_weight is not None:
+        if by_class is not None:
             weight = np.ones(len(y)) if weight is None else weight.copy()
-            weight[rows] *= class_weight
+            weight[rows] *= by_class[self._encode_targets(y[rows])]
             rows = rows[weight[rows] > 0]
         if weight is None:
             return None, rows
@@ -256,7 +258,7 @@ class BaseDRSN(BaseNetworkEstimator):
         return (weight / (weight[rows].mean() if mean_one else 1.0)).astype(np.float32), rows
 
     def _class_weights(self, y):
-        """Weight of every sample by its class, or None; regression has none."""
+        """Weight of every class, or None; regression has none."""
 
     def _learn_scaling(self, X, y, weight, rows):
         weight = None if weight is None else weight[rows]

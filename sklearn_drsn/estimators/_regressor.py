@@ -74,7 +74,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         training set; "sample": every channel of every sample to its own, so that gain carries no
         information (not for tables); None: X as it is.
     augment : {None, "auto", "shift", "nudge", "sign_flip", "noise", "mild_noise"}, callable or \
-            tuple of them, default=None
+            tuple of names and callables, default=None
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
         at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
         20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
@@ -93,9 +93,10 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         paper does.
     weight_decay : float or None, default=None
         Of the weights of convolutions and linear layers; biases and batch norm have none. None is
-        0.01, but for `fit` on tables with "adamw" 240 over the number of steps and at most
-        ``0.06 / lr``: as much in all over a fit, short or long. The weights of a table's columns
-        are soft-thresholded instead, column by column: each norm loses the same, up to twice what
+        0.01, but for `fit` on tables with "adamw" 240 over the number of steps, epochs times
+        samples over `batch_size`, and at most ``0.06 / lr``: as much in all over a fit, short or
+        long. With `warm_start` earlier epochs count as well. The weights of a table's columns are
+        soft-thresholded instead, column by column: each norm loses the same, up to twice what
         decay would take off the mean one, so that columns that say nothing fade.
     max_epochs : int, default=40
         Passes over the training set.

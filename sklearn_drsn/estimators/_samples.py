@@ -254,8 +254,9 @@ def make_sample_set(X, *arguments):
 
 def spread_out(rows, n_rows):
     """Ascending positions of about ``n_rows`` of the row numbers, neighbours read together."""
-    stretches = np.array_split(np.argsort(rows, kind="stable"), _N_STRETCHES)
-    size = math.ceil(min(n_rows, len(rows)) / _N_STRETCHES)
+    n_stretches = min(_N_STRETCHES, n_rows)
+    stretches = np.array_split(np.argsort(rows, kind="stable"), n_stretches)
+    size = math.ceil(min(n_rows, len(rows)) / n_stretches)
     return np.concatenate([stretch[:size] for stretch in stretches])
 
 

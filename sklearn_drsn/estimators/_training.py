@@ -570,6 +570,7 @@ def train(
     finally:
         stopping.restore(net)
         net.callbacks_ = callbacks
+        net.train_split = None  # it holds all of X
         set_dropout_generator(net.module_, None)
         net.module_.eval()
         if net.history and "train_loss" not in net.history[-1]:

@@ -37,7 +37,7 @@ class AdaptiveThreshold(nn.Module):
         without attention there is less to overfit with. The last is ours, not the paper's.
     dim : {0, 1, 2}, default=1
         Number of spatial axes of the input. With none (tables) a channel has a single value, and
-        a share of its own magnitude would be a mere gate; there both modes take shares of the
+        a share of its own magnitude would be a mere gate; there all modes take shares of the
         mean over the row, so that features really become zero.
 
     Raises

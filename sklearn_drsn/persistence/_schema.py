@@ -68,6 +68,7 @@ _ATTRIBUTES = {
         "window_length_": (int, tuple),
         "_scale": PatchScaler,
         "supervision_": str,
+        "_teacher": str,
         "noise_level_": tuple,
         "_error": np.ndarray,
     },
@@ -355,6 +356,8 @@ def _check_windows(state):
 def _check_supervision(state):
     kind, levels = state["supervision_"], state.get("noise_level_", ())
     expect(kind in ("clean", "self", "synthetic"), "a kind of supervision_", kind)
+    teachers, teacher = ("sure", "blind_spot") if kind == "self" else (kind,), state["_teacher"]
+    expect(teacher in teachers, f"a teacher of {kind} among {teachers}", teacher)
     plain = len(levels) == 2 and all(map(_is_number, levels))
     ordered = plain and 0 <= levels[0] <= levels[1] < math.inf
     expect(ordered, "a lowest and a highest noise_level_", levels)

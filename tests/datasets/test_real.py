@@ -40,6 +40,8 @@ def mat_folder(tmp_path):
     savemat(faults / "105.mat", {"X105_DE_time": column, "X105_FE_time": -column})
     savemat(faults / "OR007@6_1.mat", {"X131_DE_time": column + 7}, do_compression=True)
     savemat(faults / "109.mat", {"X109_DE_time": column})
+    hdf5_header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (tmp_path / "other.mat").write_bytes(hdf5_header + bytes(384))
     return tmp_path
 
 

@@ -228,6 +228,13 @@ def test_balanced_weights_of_a_part_are_refused(classifier, table):
     assert not hasattr(clf, "classes_")
 
 
+def test_balanced_weights_need_every_class(classifier, table):
+    X, y = table
+    fitted = classifier(class_weight="balanced", warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=r"class_weight='balanced' needs .* none of \[1 2\]"):
+        fitted.fit(X[y == 0], y[y == 0])
+
+
 # --- warm_start ----------------------------------------------------------------------------------
 
 
@@ -271,6 +278,25 @@ def test_warm_start_takes_todays_weight_decay(estimator, table):
     fitted = estimator(warm_start=True, weight_decay=0.01).fit(X, y)
     fitted.set_params(weight_decay=0.2).fit(X, y)
     assert [group["weight_decay"] for group in fitted.net_.optimizer_.param_groups] == [0.2, 0.0]
+
+
+def decay(fitted):
+    return fitted.net_.optimizer_.param_groups[0]["weight_decay"]
+
+
+def test_a_call_on_a_table_has_the_plain_weight_decay(estimator, table):
+    fitted = estimator().fit(*table)
+    assert decay(fitted) > 0.01
+    fitted.partial_fit(*table)
+    assert decay(fitted) == 0.01
+
+
+def test_warm_start_on_a_table_counts_earlier_epochs_in_the_weight_decay(estimator, table):
+    options = {"lr": 1e-3, "lr_schedule": "constant"}
+    fitted = estimator(warm_start=True, max_epochs=12, **options).fit(*table)
+    whole = decay(fitted)
+    fitted.set_params(max_epochs=4).fit(*table)
+    assert decay(fitted) == pytest.approx(whole * 12 / 16)
 
 
 def test_warm_start_takes_todays_loss(regressor, table):

@@ -219,6 +219,17 @@ class TestSamples:
             with pytest.raises(ValueError, match="X contains NaN or infinity in sample 7"):
                 call(noisy, clean)
 
+    def test_magnitudes_whose_squares_overflow_are_refused(self, beats, taught):
+        noisy, clean = beats
+        message = r"magnitudes of at most 1e\+150 in X, .* got [\d.]+e\+160"
+        for call in (SoftThresholdDenoiser(**TINY).fit, taught.score):
+            with pytest.raises(ValueError, match=message):
+                call(1e160 * noisy, 1e160 * clean)
+        with pytest.raises(ValueError, match=message):
+            taught.predict(1e160 * noisy)
+        with pytest.raises(ValueError, match="in y, "):
+            SoftThresholdDenoiser(**TINY, supervision="clean").fit(noisy, 1e160 * clean)
+
     def test_names_of_columns(self, beats):
         rows = fit("clean", *beats)
         assert rows.get_feature_names_out()[:2].tolist() == ["x0", "x1"]
@@ -687,6 +698,13 @@ class TestWarmStart:
         denoiser.set_params(**{"self_loss": "sure", **TEACHERS[second]}).fit(*beats)
         assert denoiser.n_iter_ == 4
         assert denoiser.supervision_ == LEARNT_FROM[second]
+
+    def test_another_loss_changes_nothing_before_it_is_fitted(self, beats):
+        denoiser = fit("sure", *beats)
+        before = bits(denoiser, beats[0])
+        denoiser.set_params(self_loss="blind_spot")
+        assert bits(denoiser, beats[0]) == before
+        assert bits(pickle.loads(pickle.dumps(denoiser)), beats[0]) == before
 
     @pytest.mark.parametrize("change", [{"depth": 2}, {"width": 4}, {"threshold_mode": None}])
     def test_another_architecture_is_refused(self, change, beats):

@@ -107,6 +107,13 @@ class TestConditions:
         np.testing.assert_array_equal((thresholds > 0).all(axis=1), denoiser.estimate_noise(X) > 0)
         assert (denoiser.set_params(noise_level=0.5).thresholds(X) > 0).all()
 
+    def test_a_level_that_was_not_learnt_is_refused(self):
+        X = extreme_signals()
+        denoiser = SoftThresholdTransformer().fit(X).set_params(noise_level="pooled")
+        for call in (denoiser.transform, denoiser.thresholds):
+            with pytest.raises(ValueError, match="noise_level became 'pooled' after fit"):
+                call(X)
+
     @every_rule
     @pytest.mark.parametrize("noise_level", ["sample", "pooled", 1e9])
     def test_second_below_the_largest_value_when_values_are_shrunk(self, rule, noise_level):

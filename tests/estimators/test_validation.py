@@ -1,10 +1,13 @@
 """Hold-out, validation sets and early stopping."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.class_weight import compute_sample_weight
 
 STOP = {"early_stopping": True, "validation_fraction": 0.25}
 
@@ -327,6 +330,27 @@ def test_early_stopping_with_class_weights_and_one_class(classifier, table):
     X, _ = table
     clf = classifier(class_weight="balanced", **STOP).fit(X, np.zeros(len(X)))
     assert clf.history_[-1]["valid_score"] == 1.0
+
+
+@pytest.mark.parametrize("class_weight", [{0: 5.0, 1: 0.5, 2: 0.0}, "balanced"], ids=str)
+def test_validation_samples_have_the_class_weights_of_training(classifier, table, class_weight):
+    X, y = table
+    kept = {"X_val": X[:7], "y_val": y[:7]}
+    by_class = classifier(class_weight=class_weight).fit(X, y, **kept)
+    weight = compute_sample_weight(class_weight, y)
+    by_sample = classifier().fit(X, y, weight, **kept, sample_weight_val=weight[:7])
+    assert by_class.history_[-1]["valid_loss"] == by_sample.history_[-1]["valid_loss"]
+    assert by_class.history_[-1]["valid_score"] == by_sample.history_[-1]["valid_score"]
+
+
+def test_samples_are_not_kept_alive_by_validation(estimator, table):
+    X, y = table[0].copy(), table[1]
+    seen = weakref.ref(X)
+    fitted = estimator(**STOP).fit(X, y)
+    del X
+    gc.collect()
+    assert fitted.n_iter_
+    assert seen() is None
 
 
 def test_early_stopping_regards_a_validation_set_before_its_own(estimator, table):
