@@ -739,7 +739,7 @@ WRONG_PARTS = [
     ("denoiser", ("n_features_in_", 3), "3 channels"),
     ("denoiser", ("window_length_", 17), "window_length_=16"),
     ("denoiser", ("supervision_", "none"), "a kind of supervision_"),
-    ("denoiser", ("_teacher", "blind_spot"), "a teacher of clean"),
+    ("denoiser", ("_teacher", "clean"), "a teacher of self"),
     ("denoiser", ("noise_level_", {"tuple": [0.5, 0.1]}), "a lowest and a highest noise_level_"),
     ("denoiser", ("noise_level_", {"tuple": [0, {"float": "inf"}]}), "noise_level_"),
     ("DnCNN", ("_n_channels", 3), "_n_channels=1"),
