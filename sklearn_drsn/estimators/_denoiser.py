@@ -694,7 +694,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
 
 def _check_magnitude(name, x):
-    largest = max(-x.min(), x.max())
+    largest = float(max(-x.min(), x.max()))
     if largest > _LARGEST:
         raise ValueError(
             f"expected magnitudes of at most {_LARGEST:.0e} in {name}, whose squares float64 "

@@ -291,14 +291,6 @@ def test_a_call_on_a_table_has_the_plain_weight_decay(estimator, table):
     assert decay(fitted) == 0.01
 
 
-def test_warm_start_on_a_table_counts_earlier_epochs_in_the_weight_decay(estimator, table):
-    options = {"lr": 1e-3, "lr_schedule": "constant"}
-    fitted = estimator(warm_start=True, max_epochs=12, **options).fit(*table)
-    whole = decay(fitted)
-    fitted.set_params(max_epochs=4).fit(*table)
-    assert decay(fitted) == pytest.approx(whole * 12 / 16)
-
-
 def test_warm_start_takes_todays_loss(regressor, table):
     X, y = table
     same, other = (regressor(warm_start=True).fit(X, y) for _ in range(2))
