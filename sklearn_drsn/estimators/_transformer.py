@@ -381,9 +381,11 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         """Noise level of every signal, of shape (n_signals,) and of the type of X."""
         if self.noise_level == "sample":
             return self._estimate(X).ravel()
-        if self.noise_level == "pooled" and not hasattr(self, "noise_level_"):
-            raise ValueError("noise_level became 'pooled' after fit: fit again, which learns it")
-        level = self.noise_level_ if self.noise_level == "pooled" else self.noise_level
+        level = self.noise_level
+        if level == "pooled":
+            if not hasattr(self, "noise_level_"):
+                raise ValueError("noise_level became 'pooled' after fit: fit again to learn it")
+            level = self.noise_level_
         return np.broadcast_to(np.asarray(level, X.dtype), X.shape[:-1]).ravel()
 
     # --- checks ----------------------------------------------------------------------------------

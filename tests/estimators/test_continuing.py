@@ -280,17 +280,6 @@ def test_warm_start_takes_todays_weight_decay(estimator, table):
     assert [group["weight_decay"] for group in fitted.net_.optimizer_.param_groups] == [0.2, 0.0]
 
 
-def decay(fitted):
-    return fitted.net_.optimizer_.param_groups[0]["weight_decay"]
-
-
-def test_a_call_on_a_table_has_the_plain_weight_decay(estimator, table):
-    fitted = estimator().fit(*table)
-    assert decay(fitted) > 0.01
-    fitted.partial_fit(*table)
-    assert decay(fitted) == 0.01
-
-
 def test_warm_start_takes_todays_loss(regressor, table):
     X, y = table
     same, other = (regressor(warm_start=True).fit(X, y) for _ in range(2))

@@ -282,6 +282,7 @@ def test_weight_decay_of_tables_follows_the_steps(estimator, classifier, table):
     warm = estimator(max_epochs=50, batch_size=8, warm_start=True).fit(X, y)
     assert decay_of(warm) == 240 / 300
     assert decay_of(warm.set_params(max_epochs=30).fit(X, y)) == 240 / 480  # all epochs count
+    assert decay_of(warm.partial_fit(X, y)) == 0.01
     assert decay_of(classifier().partial_fit(X, y, classes=[0, 1, 2])) == 0.01
 
 
