@@ -16,6 +16,8 @@ NOISE_SNR_DB = (-15.0, 15.0)
 MILD_NOISE_SNR_DB = (-5.0, 20.0)
 # The largest standard deviation, in column standard deviations, that it adds to tables.
 NOISE_SIGMA = 0.3
+# Samples whose power differs by no larger share were scaled one by one.
+_EQUAL_POWER = 0.01
 
 
 def shift(batch, generator):
@@ -51,17 +53,26 @@ def sign_flip(batch, generator):
 
 
 def noise(batch, generator, snr_db=NOISE_SNR_DB):
-    """Add white Gaussian noise of a level drawn for every sample."""
+    """Add white Gaussian noise of a level drawn for every sample.
+
+    Series and images that were scaled one by one keep their power, as noisy ones will have it.
+    """
     shape = (len(batch),) + (1,) * (batch.ndim - 1)
     draw = torch.rand(shape, generator=generator, device=batch.device)
-    if batch.ndim == 2:
-        level = NOISE_SIGMA * draw
-    else:
-        low, high = snr_db
-        power = batch.square().mean(tuple(range(1, batch.ndim)), keepdim=True)
-        level = (power * 10 ** (-(low + (high - low) * draw) / 10)).sqrt()
     white = torch.randn(batch.shape, generator=generator, device=batch.device)
-    return batch + level * white
+    if batch.ndim == 2:
+        return batch + NOISE_SIGMA * draw * white
+    low, high = snr_db
+    power = _power(batch)
+    noisy = batch + (power * 10 ** (-(low + (high - low) * draw) / 10)).sqrt() * white
+    kept = noisy * (power / _power(noisy)).sqrt()
+    scaled = (power > (1 - _EQUAL_POWER) * power.max()) | (power == 0)
+    return torch.where(scaled.all() & (power > 0), kept, noisy)
+
+
+def _power(batch):
+    """Mean square of every sample, of a shape that broadcasts."""
+    return batch.square().mean(tuple(range(1, batch.ndim)), keepdim=True)
 
 
 AUGMENTATIONS = {
@@ -71,13 +82,19 @@ AUGMENTATIONS = {
     "noise": noise,
     "mild_noise": partial(noise, snr_db=MILD_NOISE_SNR_DB),
 }
+# By what find_pattern says; others are nudged.
+_CHOICES = {
+    "aligned": "mild_noise",
+    "aligned_in_noise": "noise",
+    "steady": ("nudge", "mild_noise"),
+}
 
 
 def choose_augmentation(augment, *, table, pattern=None):
     """What "auto" stands for, or ``augment`` itself."""
     if augment != "auto":
         return augment
-    return None if table else "mild_noise" if pattern == "aligned" else "nudge"
+    return None if table else _CHOICES.get(pattern, "nudge")
 
 
 def _changes(augment):

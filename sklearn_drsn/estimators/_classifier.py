@@ -54,7 +54,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         What the head sees of every channel: its mean over all positions, as in the paper, or the
         logarithm of its mean square as well (ours). "auto" takes "log_power" for series that are
         drowned in white noise: over the training set they have, on average, as much power in every
-        part and at every frequency, at most 64 channels and no aligned patterns (see `augment`).
+        part, more than two thirds of it at the level of the quietest frequencies, at most 64
+        channels and no aligned patterns (see `augment`).
         Ignored for tables.
     dropout : float in [0, 1), default=0.0
         Share of the pooled features dropped before the head while training.
@@ -76,9 +77,12 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
         at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
         20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
-        tensors. On tables only "noise" or a callable. "auto" adds mild noise to series and images
-        whose patterns are aligned, in the sense that targets explain more than 0.5 % of the
-        variance of the values at their places, and nudges others; None changes nothing.
+        tensors. Samples of equal power, as ``normalize="sample"`` makes them, keep it in noise. On
+        tables only "noise" or a callable. "auto" adds mild noise to series and images whose
+        patterns are aligned, in the sense that targets explain more than 0.5 % of the variance of
+        the values at their places, and "noise" to such series if white noise makes more than two
+        thirds of their power. It nudges others, and adds mild noise to series of steady power of
+        which white noise makes less than a twentieth; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``; "balanced" by their frequency in
         training. Validation samples have them too.

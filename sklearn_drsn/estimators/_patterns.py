@@ -1,4 +1,4 @@
-"""How patterns lie in series and images: at places of their own, drowned in noise, or anywhere."""
+"""How patterns lie in series and images: at places of their own or anywhere, in how much noise."""
 
 import math
 from contextlib import closing
@@ -8,9 +8,9 @@ import numpy as np
 from sklearn_drsn.estimators._samples import spread_out
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
-__all__ = ["PATTERNS", "explained_share", "find_pattern", "is_steady", "is_white"]
+__all__ = ["PATTERNS", "explained_share", "find_pattern", "is_steady", "share_of_white_noise"]
 
-PATTERNS = ("aligned", "drowned", "anywhere")
+PATTERNS = ("aligned", "aligned_in_noise", "drowned", "steady", "anywhere")
 # They are judged by at most so many rows, values of each, and targets,
 _MOST_ROWS, _MOST_VALUES, _MOST_TARGETS = 1024, 1024, 16
 _VALUES_READ = 2**18  # at a time
@@ -19,8 +19,11 @@ _LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
 # Power is looked at in so many parts of a series. Means may differ by a share, or by a multiple of
 # what they would by chance, as long as that is no large share.
 _N_PARTS, _SHARE_OF_POWER, _TIMES_CHANCE, _LARGEST_CHANCE = 8, 0.01, 2.0, 0.05
-# Geometric over arithmetic mean of a spectrum, one for white noise, and the fewest values it needs.
-_FLATNESS, _SHORTEST = 0.85, 16
+# Shares of the power of series that white noise makes, 2/3 at -3 dB. Pink noise passes for little
+# white noise: at 0 dB for 0.07.
+_MUCH_NOISE, _LITTLE_NOISE = 2 / 3, 0.05
+# The lowest of so many parts of a spectrum is taken for noise; the fewest values it needs.
+_PARTS_OF_SPECTRUM, _SHORTEST = 32, 16
 
 
 def find_pattern(X, targets, rows, scaler):
@@ -38,8 +41,10 @@ def find_pattern(X, targets, rows, scaler):
     Returns
     -------
     str
-        "aligned": at places of their own; "drowned": in series that, on average, have as much
-        power in every part and at every frequency, as white noise does; else "anywhere".
+        "aligned": at places of their own, and "aligned_in_noise" if white noise makes more than two
+        thirds of the power of series; else in series that, on average, have as much power in every
+        part "drowned", if white noise makes more than two thirds, and "steady", if it makes less
+        than a twentieth; else "anywhere".
     """
     if targets.ndim == 2:
         targets = targets[:, :_MOST_TARGETS]
@@ -55,9 +60,12 @@ def find_pattern(X, targets, rows, scaler):
     if not (np.isfinite(values).all() and np.isfinite(targets).all()):
         return "anywhere"
     share = explained_share(values.reshape(len(values), -1), targets)
+    noise = share_of_white_noise(beginnings)
     if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
-        return "aligned"
-    return "drowned" if is_steady(values) and is_white(beginnings) else "anywhere"
+        return "aligned_in_noise" if noise > _MUCH_NOISE else "aligned"
+    if not is_steady(values):
+        return "anywhere"
+    return "drowned" if noise > _MUCH_NOISE else "steady" if noise < _LITTLE_NOISE else "anywhere"
 
 
 def is_steady(x):
@@ -73,17 +81,20 @@ def is_steady(x):
     return bool(by_chance < _LARGEST_CHANCE * mean and uneven < most)
 
 
-def is_white(x):
-    """Whether series ``(n, n_channels, length)`` have power at every frequency, on average.
+def share_of_white_noise(x):
+    """Share of the power of series ``(n, n_channels, length)`` that white noise may make, or NaN.
 
-    White noise has, and so have signals far below it.
+    Its power is alike at all frequencies, so it is nowhere above the spectrum's lowest part.
     """
     if x.ndim != 3 or x.shape[2] < _SHORTEST:
-        return False
+        return math.nan
+    x = x * np.hanning(x.shape[2])  # or loud frequencies would leak into quiet ones
     power = np.square(np.abs(np.fft.rfft(x, axis=2)[:, :, 1:-1]))
     total = power.sum(axis=(1, 2), keepdims=True)
     power = np.divide(power, total, out=power, where=total > 0).mean(axis=(0, 1))
-    return bool(power.all() and np.exp(np.log(power).mean()) > _FLATNESS * power.mean())
+    width = -(-len(power) // _PARTS_OF_SPECTRUM)
+    smooth = np.convolve(power, np.full(width, 1 / width), "valid")
+    return float(smooth.min() / power.mean()) if power.any() else math.nan
 
 
 def _spread_out(rows, targets, *, streamed):

@@ -69,7 +69,7 @@ def test_auto_nudges_series_and_images(kind, estimator, request):
     np.testing.assert_array_equal(*outputs)
 
 
-def with_places(kind, target, places):
+def with_places(kind, target, places, noise=0.4):
     """Waves in noise, whose form follows the target, that begin anywhere or at their places."""
     shape, n_samples = {"series": (2, 40), "images": (1, 10, 12)}[kind], 120
     rng = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def with_places(kind, target, places):
     column = (n_samples, *(1,) * len(shape))
     begin = rng.uniform(0, 2 * np.pi, column) if places == "any" else 0.0
     height = y.reshape(column) - 1.0
-    return height * np.sin(position + begin) + rng.normal(size=(n_samples, *shape)), y
+    return height * np.sin(position + begin) + noise * rng.normal(size=(n_samples, *shape)), y
 
 
 @pytest.mark.parametrize("kind", ["series", "images"])
@@ -90,6 +90,18 @@ def test_auto_looks_at_whether_patterns_have_their_places(kind, target, places, 
     fits = [kind(**tiny, augment=augment).fit(X, y) for augment in ("auto", expected)]
     assert [fitted.augment_ for fitted in fits] == [expected, expected]
     np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+@pytest.mark.parametrize("target", ["class", "value"])
+@pytest.mark.parametrize(
+    ("places", "noise", "expected"),
+    [("own", 0.0, "mild_noise"), ("own", 2.0, "noise"), ("any", 2.0, "nudge")],
+)
+def test_auto_looks_at_how_much_noise_there_is(target, places, noise, expected, tiny):
+    X, y = with_places("series", target, places, noise)
+    kind = DRSNClassifier if target == "class" else DRSNRegressor
+    fitted = kind(**{**tiny, "max_epochs": 1}, augment="auto").fit(X, y)
+    assert fitted.augment_ == expected
 
 
 def test_auto_stays_what_it_was_when_training_goes_on(tiny):
@@ -123,7 +135,7 @@ def test_auto_does_not_depend_on_the_order_of_the_rows(target, tiny):
     order = rng.permutation(n_samples)
     for rows in (slice(None), order):
         fitted = fresh(**{**tiny, "max_epochs": 1}, augment="auto").fit(X[rows], y[rows])
-        assert fitted.augment_ == "mild_noise"
+        assert fitted.augment_ == "noise"
 
 
 def test_auto_looks_at_large_samples_too(tiny):
@@ -205,6 +217,24 @@ def test_noise_of_series_and_images_has_the_documented_range_of_snr(shape, scale
     assert high - 1 < snr_db.max() < high + 1
     assert snr_db.mean().item() == pytest.approx((low + high) / 2, abs=1)
     assert added.mean().abs() < 0.01 * scale
+
+
+@pytest.mark.parametrize("shape", [(300, 2, 400), (300, 1, 20, 20)], ids=str)
+@pytest.mark.parametrize("name", ["noise", "mild_noise"])
+def test_samples_scaled_one_by_one_keep_their_power(name, shape):
+    """As noisy samples will be scaled; the noise makes its documented share of the power."""
+    batch = make_batch(shape)
+    axes = tuple(range(1, batch.ndim))
+    batch = batch / batch.square().mean(axes, keepdim=True).sqrt()
+    batch[7] = 0
+    noisy = apply_augmentation(name, batch, make_generator())
+    torch.testing.assert_close(noisy.square().mean(axes), batch.square().mean(axes))
+    assert not noisy[7].any()
+    likeness = (noisy * batch).mean(axes)[torch.arange(len(batch)) != 7]
+    snr_db = 10 * torch.log10(likeness**2 / (1 - likeness**2))
+    low, high = {"noise": NOISE_SNR_DB, "mild_noise": MILD_NOISE_SNR_DB}[name]
+    assert snr_db.median().item() == pytest.approx((low + high) / 2, abs=2)
+    assert high - 2 < snr_db.max() < high + 2
 
 
 def test_noise_of_tables_has_the_documented_range_of_levels():

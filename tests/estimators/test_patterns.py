@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import is_classifier
 
 from sklearn_drsn.estimators import _patterns
-from sklearn_drsn.estimators._patterns import is_steady, is_white
+from sklearn_drsn.estimators._patterns import is_steady, share_of_white_noise
 from sklearn_drsn.persistence import load, save
 
 LENGTH = 256
@@ -58,6 +58,26 @@ def test_aligned_patterns_are_averaged_though_power_is_even(classifier):
     waves = (2 * y[:, None, None] - 1) * np.sin(0.3 * np.arange(LENGTH))
     fitted = classifier(max_epochs=1).fit(waves + rng.normal(size=(300, 1, LENGTH)), y)
     assert (fitted.augment_, fitted.pooling_) == ("mild_noise", "average")
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "augment"), [(-6, "nudge"), (6, "nudge"), (20, ("nudge", "mild_noise"))]
+)
+def test_steady_series_that_are_clean_learn_with_noise(estimator, snr_db, augment):
+    X, y = vibration(snr_db=snr_db)
+    fits = [estimator(max_epochs=1, augment=a).fit(X, y) for a in ("auto", augment)]
+    assert fits[0].augment_ == augment
+    np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+def test_one_model_holds_at_many_levels_of_noise(classifier):
+    """Learnt without noise, tested in four times as much of it as there is signal."""
+    scores = []
+    for augment in ("auto", "nudge"):
+        fitted = classifier(max_epochs=10, normalize="sample", augment=augment)
+        fitted.fit(*vibration(600, snr_db=40))
+        scores.append(fitted.score(*vibration(600, snr_db=-6, seed=1)))
+    assert scores[0] > 0.9 > 0.8 > scores[1]
 
 
 def test_images_and_tables_are_averaged(classifier, images, table):
@@ -115,22 +135,31 @@ def test_not_steady_where_power_differs_or_few_cannot_tell():
     assert not is_steady(rng.normal(size=(1000, 1, 64, 64)))
 
 
-def test_one_loud_sample_makes_nothing_white():
+def test_one_loud_sample_says_little_of_the_noise():
     x, _ = loud()
-    assert not is_white(x)
+    share = share_of_white_noise(x)
     x[7] = 0.0
     x[8, 0, :5] = [0, 0, 1e6, 0, 0]
-    assert not is_white(x)
+    assert share_of_white_noise(x) == pytest.approx(share, abs=0.01)
 
 
-def test_white_is_what_has_all_frequencies():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 2, 64))
-    assert is_white(x)
-    assert is_white(1e-30 * x)
-    assert not is_white(np.cumsum(x, axis=2))
-    assert not is_white(np.zeros((200, 2, 64)))
-    assert not is_white(x[..., :15])
+@pytest.mark.parametrize("snr_db", [-10, -3, 0, 3, 10, 20])
+def test_the_share_of_white_noise_is_what_was_added(snr_db):
+    share = share_of_white_noise(vibration(snr_db=snr_db)[0])
+    assert share == pytest.approx(1 / (1 + 10 ** (snr_db / 10)), rel=0.1, abs=0.01)
+
+
+def test_noise_alone_has_nearly_all_the_power():
+    x = np.random.default_rng(0).normal(size=(200, 2, 64))
+    assert 0.9 < share_of_white_noise(x) <= 1
+    assert share_of_white_noise(1e-30 * x) == pytest.approx(share_of_white_noise(x))
+
+
+def test_no_share_of_white_noise_where_there_is_nothing_to_look_at():
+    x = np.random.default_rng(0).normal(size=(200, 2, 64))
+    assert share_of_white_noise(np.cumsum(x, axis=2)) < 0.05
+    for nothing in (np.zeros((200, 2, 64)), x[..., :15], x[..., None]):
+        assert np.isnan(share_of_white_noise(nothing))
 
 
 def test_long_series_are_looked_at_without_gaps(classifier, monkeypatch):
