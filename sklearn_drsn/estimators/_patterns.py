@@ -19,6 +19,8 @@ _LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
 # Power is looked at in so many parts of a series. Means may differ by a share, or by a multiple of
 # what they would by chance, as long as that is no large share.
 _N_PARTS, _SHARE_OF_POWER, _TIMES_CHANCE, _LARGEST_CHANCE = 8, 0.01, 2.0, 0.05
+# No noise hides how uneven clean series are: speech by 1.0, vibration by less than 0.1.
+_SHARE_WHERE_CLEAN = 0.2
 # Shares of the power of series that white noise makes, 2/3 at -3 dB. Pink noise passes for little
 # white noise: at 0 dB for 0.07.
 _MUCH_NOISE, _LITTLE_NOISE = 2 / 3, 0.05
@@ -63,13 +65,18 @@ def find_pattern(X, targets, rows, scaler):
     noise = share_of_white_noise(beginnings)
     if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
         return "aligned_in_noise" if noise > _MUCH_NOISE else "aligned"
-    if not is_steady(values):
-        return "anywhere"
-    return "drowned" if noise > _MUCH_NOISE else "steady" if noise < _LITTLE_NOISE else "anywhere"
+    if noise > _MUCH_NOISE and is_steady(values):
+        return "drowned"
+    if noise < _LITTLE_NOISE and is_steady(values, _SHARE_WHERE_CLEAN):
+        return "steady"
+    return "anywhere"
 
 
-def is_steady(x):
-    """Whether series ``(n, n_channels, length)`` have as much power in every part, on average."""
+def is_steady(x, tolerance=_SHARE_OF_POWER):
+    """Whether series ``(n, n_channels, length)`` have as much power in every part, on average.
+
+    Parts may differ by chance, or by the ``tolerance``, a share of the power.
+    """
     if x.ndim != 3 or x.shape[2] < _N_PARTS:
         return False
     parts = np.array_split(np.square(x).mean(axis=1), _N_PARTS, axis=1)
@@ -77,7 +84,7 @@ def is_steady(x):
     mean = power.mean()
     by_chance = math.sqrt(np.mean(power.var(axis=1)) / len(x))
     uneven = power.mean(axis=1).std(ddof=1)
-    most = max(_TIMES_CHANCE * by_chance, _SHARE_OF_POWER * mean)
+    most = max(_TIMES_CHANCE * by_chance, tolerance * mean)
     return bool(by_chance < _LARGEST_CHANCE * mean and uneven < most)
 
 
