@@ -4,10 +4,10 @@ A model has to meet noise before it is used
 
 Two networks that do equally well on clean vibration, from clean vibration alone. Training shifted
 its batches a little for one of them, and added noise of many levels for the other, as it does by
-default for clean series of steady power. Where noise is three times as strong as the signal, at -5
-dB, the second is right about eight times in ten, the first every second time. A support vector
-machine on spectra, the classical tool, has learnt from noisy copies too and is drawn beside them,
-for any estimator can be compared so.
+default for series of steady power that have little noise of their own. Where noise is three times
+as strong as the signal, at -5 dB, the second is right about eight times in ten, the first every
+second time. A support vector machine on spectra, the classical tool, has learnt from noisy copies
+too and is drawn beside them, for any estimator can be compared so.
 
 The vibration is simulated. Real records, ``load_cwru(path)``, may take its place.
 """

@@ -16,8 +16,8 @@ NOISE_SNR_DB = (-15.0, 15.0)
 MILD_NOISE_SNR_DB = (-5.0, 20.0)
 # The largest standard deviation, in column standard deviations, that it adds to tables.
 NOISE_SIGMA = 0.3
-# Samples whose power differs by no larger share were scaled one by one.
-_EQUAL_POWER = 0.01
+# Samples whose power is no further from one were scaled one by one.
+_UNIT_POWER = 0.01
 
 
 def shift(batch, generator):
@@ -55,7 +55,7 @@ def sign_flip(batch, generator):
 def noise(batch, generator, snr_db=NOISE_SNR_DB):
     """Add white Gaussian noise of a level drawn for every sample.
 
-    Series and images that were scaled one by one keep their power, as noisy ones will have it.
+    Series and images that were scaled one by one keep their power, as noisy ones will be scaled.
     """
     shape = (len(batch),) + (1,) * (batch.ndim - 1)
     draw = torch.rand(shape, generator=generator, device=batch.device)
@@ -66,13 +66,19 @@ def noise(batch, generator, snr_db=NOISE_SNR_DB):
     power = _power(batch)
     noisy = batch + (power * 10 ** (-(low + (high - low) * draw) / 10)).sqrt() * white
     kept = noisy * (power / _power(noisy)).sqrt()
-    scaled = (power > (1 - _EQUAL_POWER) * power.max()) | (power == 0)
-    return torch.where(scaled.all() & (power > 0), kept, noisy)
+    return torch.where(_scaled_one_by_one(batch) & (power > 0), kept, noisy)
 
 
 def _power(batch):
     """Mean square of every sample, of a shape that broadcasts."""
     return batch.square().mean(tuple(range(1, batch.ndim)), keepdim=True)
+
+
+def _scaled_one_by_one(batch):
+    """Whether all samples have a power of one, not counting their constant channels."""
+    power = batch.square().mean(tuple(range(2, batch.ndim)))
+    mean = power.sum(1) / (power > 0).sum(1).clamp(min=1)
+    return (((mean - 1).abs() < _UNIT_POWER) | (mean == 0)).all()
 
 
 AUGMENTATIONS = {

@@ -19,13 +19,14 @@ _LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
 # Power is looked at in so many parts of a series. Means may differ by a share, or by a multiple of
 # what they would by chance, as long as that is no large share.
 _N_PARTS, _SHARE_OF_POWER, _TIMES_CHANCE, _LARGEST_CHANCE = 8, 0.01, 2.0, 0.05
-# No noise hides how uneven clean series are: speech by 1.0, vibration by less than 0.1.
-_SHARE_WHERE_CLEAN = 0.2
+# Where no noise hides it, speech is uneven by 1.0 and vibration by less than 0.1.
+_SHARE_WHERE_SEEN = 0.2
 # Shares of the power of series that white noise makes, 2/3 at -3 dB. Pink noise passes for little
 # white noise: at 0 dB for 0.07.
 _MUCH_NOISE, _LITTLE_NOISE = 2 / 3, 0.05
-# The lowest of so many parts of a spectrum is taken for noise; the fewest values it needs.
-_PARTS_OF_SPECTRUM, _SHORTEST = 32, 16
+# The lowest of so many parts of a spectrum is taken for noise; the narrowest one, lest few series
+# read too low, and the fewest values it needs.
+_PARTS_OF_SPECTRUM, _NARROWEST, _SHORTEST = 32, 4, 16
 
 
 def find_pattern(X, targets, rows, scaler):
@@ -59,15 +60,16 @@ def find_pattern(X, targets, rows, scaler):
             zip(*((_thinned_out(part), _beginning(part)) for part in parts), strict=True),
         )
     targets = targets[chosen]
-    if not (np.isfinite(values).all() and np.isfinite(targets).all()):
+    if not all(np.isfinite(x).all() for x in (values, beginnings, targets)):
         return "anywhere"
     share = explained_share(values.reshape(len(values), -1), targets)
     noise = share_of_white_noise(beginnings)
     if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
-        return "aligned_in_noise" if noise > _MUCH_NOISE else "aligned"
+        seen = beginnings.shape[2:] == X.shape[2:] or is_steady(values, _SHARE_WHERE_SEEN)
+        return "aligned_in_noise" if noise > _MUCH_NOISE and seen else "aligned"
     if noise > _MUCH_NOISE and is_steady(values):
         return "drowned"
-    if noise < _LITTLE_NOISE and is_steady(values, _SHARE_WHERE_CLEAN):
+    if noise < _LITTLE_NOISE and is_steady(values, _SHARE_WHERE_SEEN):
         return "steady"
     return "anywhere"
 
@@ -95,11 +97,12 @@ def share_of_white_noise(x):
     """
     if x.ndim != 3 or x.shape[2] < _SHORTEST:
         return math.nan
-    x = x * np.hanning(x.shape[2])  # or loud frequencies would leak into quiet ones
+    # Without a window loud frequencies would leak into quiet ones, with one the mean would.
+    x = (x - x.mean(axis=2, keepdims=True)) * np.hanning(x.shape[2])
     power = np.square(np.abs(np.fft.rfft(x, axis=2)[:, :, 1:-1]))
     total = power.sum(axis=(1, 2), keepdims=True)
     power = np.divide(power, total, out=power, where=total > 0).mean(axis=(0, 1))
-    width = -(-len(power) // _PARTS_OF_SPECTRUM)
+    width = max(_NARROWEST, len(power) // _PARTS_OF_SPECTRUM)
     smooth = np.convolve(power, np.full(width, 1 / width), "valid")
     return float(smooth.min() / power.mean()) if power.any() else math.nan
 

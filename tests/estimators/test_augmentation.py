@@ -237,6 +237,22 @@ def test_samples_scaled_one_by_one_keep_their_power(name, shape):
     assert high - 2 < snr_db.max() < high + 2
 
 
+def test_a_constant_channel_leaves_the_others_scaled():
+    batch = make_batch((32, 3, 400))
+    batch = batch / batch.square().mean(2, keepdim=True).sqrt()
+    batch[5, 1] = 0
+    noisy = apply_augmentation("noise", batch, make_generator())
+    torch.testing.assert_close(noisy.square().mean((1, 2)), batch.square().mean((1, 2)))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_samples_with_a_gain_gain_power(n):
+    """Two of nearly the same power are no sign that all were scaled."""
+    batch = 1.5 * make_batch((1, 1, 4000)).repeat(n, 1, 1)
+    noisy = apply_augmentation("noise", batch, make_generator())
+    assert (noisy.square().mean((1, 2)) > 1.01 * batch.square().mean((1, 2))).all()
+
+
 def test_noise_of_tables_has_the_documented_range_of_levels():
     batch = make_batch((300, 400))
     added = apply_augmentation("noise", batch, make_generator()) - batch

@@ -6,6 +6,7 @@ from sklearn.base import is_classifier
 
 from sklearn_drsn.estimators import _patterns
 from sklearn_drsn.estimators._patterns import is_steady, share_of_white_noise
+from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.persistence import load, save
 
 LENGTH = 256
@@ -70,14 +71,43 @@ def test_steady_series_that_are_clean_learn_with_noise(estimator, snr_db, augmen
     np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
 
 
-def test_one_model_holds_at_many_levels_of_noise(classifier):
+def test_a_model_of_clean_series_holds_in_noise(classifier):
     """Learnt without noise, tested in four times as much of it as there is signal."""
     scores = []
     for augment in ("auto", "nudge"):
         fitted = classifier(max_epochs=10, normalize="sample", augment=augment)
         fitted.fit(*vibration(600, snr_db=40))
+        assert fitted.augment_ == (("nudge", "mild_noise") if augment == "auto" else augment)
         scores.append(fitted.score(*vibration(600, snr_db=-6, seed=1)))
     assert scores[0] > 0.9 > 0.8 > scores[1]
+
+
+def test_a_quiet_beginning_does_not_tell_of_noise(classifier, monkeypatch):
+    """Of 512 values the first 64 are looked at, where nothing but a little noise is."""
+    monkeypatch.setattr(_patterns, "_MOST_VALUES", 64)
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    waves = (2 * y[:, None, None] - 1) * np.sin(0.3 * np.arange(512)) * (np.arange(512) > 100)
+    fitted = classifier(max_epochs=1).fit(waves + 0.01 * rng.normal(size=waves.shape), y)
+    assert fitted.augment_ == "mild_noise"
+
+
+@pytest.mark.parametrize("spoilt", ["beginning", "middle"])
+def test_what_is_not_finite_decides_nothing(spoilt):
+    X, y = vibration()
+    X = X.astype(np.float32)
+    X[5, 0, 0 if spoilt == "beginning" else 129] = np.inf
+    assert _patterns.find_pattern(X, y, np.arange(300), InputScaler(None)) == "anywhere"
+
+
+@pytest.mark.parametrize("snr_db", [-6, 20])
+def test_what_was_seen_is_saved(classifier, snr_db, tmp_path):
+    X, y = vibration(snr_db=snr_db)
+    aligned = (2 * y[:, None, None] - 1) * np.sin(0.3 * np.arange(LENGTH)) + X
+    for data in (X, aligned):
+        fitted = classifier(max_epochs=1).fit(data, y)
+        save(fitted, tmp_path / "m")
+        assert load(tmp_path / "m").augment_ == fitted.augment_
 
 
 def test_images_and_tables_are_averaged(classifier, images, table):
@@ -149,6 +179,14 @@ def test_the_share_of_white_noise_is_what_was_added(snr_db):
     assert share == pytest.approx(1 / (1 + 10 ** (snr_db / 10)), rel=0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("n", [100, 300])
+def test_offsets_of_samples_are_no_power(n):
+    x, _ = vibration(n)
+    offsets = np.random.default_rng(1).normal(0, 20, size=(n, 1, 1))
+    assert share_of_white_noise(x + offsets) == pytest.approx(share_of_white_noise(x))
+    assert share_of_white_noise(x) == pytest.approx(0.8, abs=0.1)
+
+
 def test_noise_alone_has_nearly_all_the_power():
     x = np.random.default_rng(0).normal(size=(200, 2, 64))
     assert 0.9 < share_of_white_noise(x) <= 1
@@ -157,7 +195,7 @@ def test_noise_alone_has_nearly_all_the_power():
 
 def test_no_share_of_white_noise_where_there_is_nothing_to_look_at():
     x = np.random.default_rng(0).normal(size=(200, 2, 64))
-    assert share_of_white_noise(np.cumsum(x, axis=2)) < 0.05
+    assert share_of_white_noise(np.cumsum(x, axis=2)) < 0.1
     for nothing in (np.zeros((200, 2, 64)), x[..., :15], x[..., None]):
         assert np.isnan(share_of_white_noise(nothing))
 
