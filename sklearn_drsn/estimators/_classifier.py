@@ -83,7 +83,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         the values at their places, and "noise" to such series if white noise makes more than two
         thirds of their power. It nudges others, and adds mild noise as well to series of steady
         power of which white noise makes less than a twentieth; coloured noise is not seen, and
-        none in less than 16 values or more than 64 channels; None changes nothing.
+        none in fewer than 16 values or more than 64 channels; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``; "balanced" by their frequency in
         training. Validation samples have them too.

@@ -85,7 +85,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         the values at their places, and "noise" to such series if white noise makes more than two
         thirds of their power. It nudges others, and adds mild noise as well to series of steady
         power of which white noise makes less than a twentieth; coloured noise is not seen, and
-        none in less than 16 values or more than 64 channels.
+        none in fewer than 16 values or more than 64 channels.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Loss of the scaled targets; "huber" turns linear at one standard deviation of the target.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
