@@ -593,10 +593,13 @@ def get_state(net):
 
 
 def set_state(net, state):
-    """Inverse of :func:`get_state`; the optimizer keeps the net's own lr and weight decay."""
+    """Inverse of :func:`get_state`; the optimizer keeps the net's own options, as weight decay.
+
+    Its learning rate, which training sets anew, is the last one in use.
+    """
     net.module_.load_state_dict(_to_tensors(state["module"]))
     groups = net.optimizer_.param_groups
-    options = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+    options = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in groups]
     net.optimizer_.load_state_dict(_to_tensors(state["optimizer"]))
     for group, own in zip(net.optimizer_.param_groups, options, strict=True):
         group.update(own)
