@@ -132,6 +132,16 @@ class TestShape:
         assert y.shape == (9, *output_shape[1:])
         torch.testing.assert_close(y, net(x))
 
+    def test_training_compiles_as_one_graph(self, make, input_shape, output_shape):
+        """In pieces a deep network has more of them than torch compiles."""
+        torch.compiler.reset()
+        net, x = make_net(make).train(), make_input(input_shape)
+        compiled = torch.compile(copy.deepcopy(net), fullgraph=True, backend="eager")
+        torch.manual_seed(0)
+        y = compiled(x)
+        torch.manual_seed(0)
+        torch.testing.assert_close(y, net(x))
+
 
 @every_builder
 class TestSamples:
