@@ -87,15 +87,22 @@ def _fewest(y, of_all):
     return min(np.sum(y == label) for label in np.unique(of_all))
 
 
-def digits_spoken(folder, seed, *, length=4096):
-    """Ten spoken digits; one of four speakers tested, the next one with the next seed."""
+def digits_spoken(folder, seed, *, length=4096, choosing=False):
+    """Ten spoken digits; one of four speakers tested, the next one with the next seed.
+
+    For choosing that speaker is left out and the next one tested.
+    """
     with np.load(folder / "fsdd" / "fsdd.npz") as archive:
         ends, audio = archive["offsets"], archive["audio"].astype(np.float32)
         y, speaker = archive["y"].astype(int), archive["speaker"]
     pieces = np.split(audio, ends[1:-1])
     X = np.stack([_centred(piece, length) for piece in pieces])[:, None]
     speakers = np.unique(speaker)
-    return _split(X, y, speaker == speakers[seed % len(speakers)])
+    left_out, tested = (speakers[(seed + i) % len(speakers)] for i in range(2))
+    if not choosing:
+        return _split(X, y, speaker == left_out)
+    kept = speaker != left_out
+    return _split(X[kept], y[kept], speaker[kept] == tested)
 
 
 def _centred(x, length):
@@ -134,6 +141,12 @@ def uci(folder, seed, *, name):
             raise FileNotFoundError(f"expected {name} in the file, it holds {archive.files}")
         X, y = archive[f"{name}__X"].astype(float), archive[f"{name}__y"].astype(float)
     return _random_split(X, y, seed, share=0.2)
+
+
+def inner(folder, seed, *, load):
+    """The training samples of a task, a third of them tested."""
+    data = load(folder, seed)
+    return _random_split(data.X_train, data.y_train, seed, share=1 / 3, stratify=data.y_train)
 
 
 def _random_split(X, y, seed, share, stratify=None):
@@ -207,10 +220,10 @@ TASKS = {
     task.name: task
     for task in (*_SERIES, Task("digit_canvas", digit_canvas, "image"), *_TABLES, *_VALUES)
 }
-# Parts of the training windows alone, to choose on: the first 54,000 values of every record to
-# learn from, the next 18,000 to be tested on.
-CHOOSING = {
-    f"bearing_{load}_choosing": Task(
+# Parts of the training samples alone, to choose on. Of bearings the first 54,000 values of every
+# record to learn from, the next 18,000 to be tested on.
+_CHOOSING = [
+    Task(
         f"bearing_{load}_choosing",
         partial(
             bearing, train=load, test=load, max_samples=72_000, train_fraction=0.75, test_step=512
@@ -218,7 +231,12 @@ CHOOSING = {
         "series",
     )
     for load in (0, 1)
-}
+] + [
+    Task("digits_spoken_choosing", partial(digits_spoken, choosing=True), "series"),
+    Task("ecg5000_choosing", partial(inner, load=ecg5000), "series"),
+    Task("digit_canvas_choosing", partial(inner, load=digit_canvas), "image"),
+]
+CHOOSING = {task.name: task for task in _CHOOSING}
 # The paper's length of a window and, as there, several operating conditions in one set.
 PAPER = Task(
     "bearing_paper",

@@ -1,16 +1,21 @@
 """What a unit had better do to its features: thresholds, gates or nothing, in noise.
 
-Ten conditions of a bearing in white noise, on parts of the training windows alone, so that what is
-chosen here has seen no test. Everything but the unit and the pooling is the classifier's default.
+On parts of the training samples alone, so that what is chosen here has seen no test: ten conditions
+of a bearing at two loads, spoken digits, heartbeats, digits on a canvas, in white noise. Everything
+but the unit and the pooling is the classifier's default. What was tried and is no mode of the
+library, see _shrinkage.py, is measured on the bearings.
 
-    python benchmarks/bench_shrinkage.py --data FOLDER [--seeds 5] [--loads 0 1] [--snr -10]
-        [--variants proportional ...]
+    python benchmarks/bench_shrinkage.py --data FOLDER [--seeds 5] [--tasks bearing_0_choosing ...]
+        [--snr LEVEL] [--variants proportional ...]
 
-FOLDER holds cwru. Cells are kept as by bench_noise_robustness.py: the next run goes on from there.
+FOLDER holds cwru, fsdd, ecg5000. Cells are kept as by bench_noise_robustness.py: the next run goes
+on from there.
 """
 
 import argparse
+import itertools
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +31,13 @@ from _cells import (
     show,
     write_json,
 )
-from _models import ours
+from _models import Model, drsn, ours
+from _shrinkage import TRIED, ShrinkingClassifier
 from _sweep import Sweep
 from _tasks import CHOOSING
 
 FIRST = "proportional"  # the default, which the others are compared with
-VARIANTS = {
+_OURS = {
     FIRST: {},
     "channel_wise": {"threshold_mode": "channel_wise"},
     "channel_shared": {"threshold_mode": "channel_shared"},
@@ -40,61 +46,95 @@ VARIANTS = {
     "proportional, average": {"pooling": "average"},
     "None, average": {"threshold_mode": None, "pooling": "average"},
 }
+# Where there is something to gain: noise in dB.
+LEVELS = {name: -10.0 if name.startswith("bearing") else 0.0 for name in CHOOSING}
+BEARINGS = [name for name in CHOOSING if name.startswith("bearing")]
 
 
-def accuracies(sweep, noises):
-    """``{variant: array (n_tasks * n_noises * n_seeds)}`` of those with all cells."""
-    found = {}
-    for name in sweep.models:
-        results = [sweep.results(task, name, n, n) for task in sweep.tasks for n in noises]
-        if all(results):
-            found[name] = np.array([r["accuracy"] for seeds in results for r in seeds])
+class _Tried(Model):
+    def takes(self, task):
+        return task.name in BEARINGS
+
+
+VARIANTS = {name: ours(name, **parameters) for name, parameters in _OURS.items()} | {
+    name: _Tried(
+        name,
+        partial(drsn, kind=ShrinkingClassifier, threshold_mode=name),
+        packages=(),
+        is_ours=True,
+    )
+    for name in TRIED
+}
+
+
+def accuracies(sweep, noise_of):
+    """``{variant: {task: accuracy of every seed}}``, of the cells that there are."""
+    found = {name: {} for name in sweep.models}
+    for name, task in itertools.product(sweep.models, sweep.tasks):
+        noise = noise_of(task)
+        if results := sweep.results(task, name, noise, noise):
+            found[name][task.name] = [r["accuracy"] for r in results]
     return found
 
 
-def lines(found):
-    """Mean of every variant, and the first minus it, paired over seeds and tasks."""
-    for name, values in found.items():
-        difference = [None, None]
-        if name != FIRST and FIRST in found:
-            difference = paired_interval(found[FIRST], values)
-        yield [name, *mean_and_spread(values), *difference]
+def lines(found, tasks):
+    """Mean of every variant over seeds and tasks, and the first minus it, paired."""
+    for name, by_task in found.items():
+        if by_task.keys() >= set(tasks):
+            values = np.concatenate([by_task[task] for task in tasks])
+            difference = [None, None]
+            if name != FIRST and found[FIRST].keys() >= set(tasks):
+                first = np.concatenate([found[FIRST][task] for task in tasks])
+                difference = paired_interval(first, values)
+            yield [name, *mean_and_spread(values), *difference]
+
+
+def groups(names):
+    """The tasks whose values are pooled: two loads are two halves of one table."""
+    both = [name for name in BEARINGS if name in names]
+    return [both] * bool(both) + [[name] for name in names if name not in BEARINGS]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cwru")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data folders")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--loads", nargs="+", type=int, choices=(0, 1), default=[0, 1])
-    parser.add_argument("--snr", nargs="+", type=float, default=[-10.0])
+    parser.add_argument("--tasks", nargs="+", choices=CHOOSING, default=list(CHOOSING))
+    parser.add_argument("--snr", type=float, help="default: -10 for bearings, 0 for the rest")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--any-code", action="store_true",
                         help="let cells of other versions of the code count")  # fmt: skip
+    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     head = setting(seeds=arguments.seeds, device=arguments.device)
     print_setting(head)
-    noises = [("gaussian", level) for level in arguments.snr]
+
+    def noise_of(task):
+        return "gaussian", LEVELS[task.name] if arguments.snr is None else arguments.snr
+
     sweep = Sweep(
-        [CHOOSING[f"bearing_{load}_choosing"] for load in arguments.loads],
-        {name: ours(name, **VARIANTS[name]) for name in arguments.variants},
-        lambda task: {noise: [noise] for noise in noises},
+        [CHOOSING[name] for name in arguments.tasks],
+        {name: VARIANTS[name] for name in arguments.variants},
+        lambda task: {noise_of(task): [noise_of(task)]},
         CellStore(arguments.output / "shrinkage.jsonl", ("code",) if arguments.any_code else ()),
         folder=arguments.data,
         seeds=arguments.seeds,
         device=arguments.device,
     )
-    failures = sweep.run()
-    table = list(lines(accuracies(sweep, noises)))
-    shown = [
-        [name, show(mean, spread), "" if gap is None else show(gap, half, 3, "+")]
-        for name, mean, spread, gap, half in table
-    ]
-    title = f"Accuracy, mean ± spread over seeds and loads; {FIRST} minus it, paired, 95 %"
-    print_table(title, ["threshold_mode, pooling", "accuracy", "difference"], shown)
-    document = {"setting": head, "table": table, "failures": failures}
+    failures = [] if arguments.only_tables else sweep.run()
+    found = accuracies(sweep, noise_of)
+    tables = {" and ".join(of): list(lines(found, of)) for of in groups(arguments.tasks)}
+    for tasks, table in tables.items():
+        shown = [
+            [name, show(mean, spread), "" if gap is None else show(gap, half, 3, "+")]
+            for name, mean, spread, gap, half in table
+        ]
+        title = f"{tasks}: accuracy, mean ± spread over seeds; {FIRST} minus it, paired, 95 %"
+        print_table(title, ["threshold_mode, pooling", "accuracy", "difference"], shown)
+    document = {"setting": head, "tables": tables, "failures": failures}
     write_json(arguments.output / "shrinkage.json", document)
     sys.exit(1 if failures else 0)
 
