@@ -273,6 +273,3 @@ _ALL = [
     ours("DRSN"),
 ]
 MODELS = {model.name: model for model in _ALL}
-# Not residual networks, nor ours: what a user would take instead.
-OUTSIDE = ("MiniRocket", "MultiRocketHydra", "log-spectrum", "linear", "MLP", "SVC", "HistGB",
-           "RandomForest")  # fmt: skip

@@ -42,14 +42,15 @@ from _cells import (
     write_json,
 )
 from _figures import Panel, draw
-from _models import MODELS, OUTSIDE, ours
+from _models import MODELS, ours
 from _sweep import QUIET, Sweep, condition_name, main_metric, parse_level
 from _tasks import COLUMN_LEVELS, TASKS
 
 KINDS = ("gaussian", "laplacian", "pink", "recorded", "columns")
 PROTOCOLS = ("matched", "clean")
 USUAL_MODELS = [name for name in MODELS if name != "Inception"]
-USUAL_PAIR = ("DRSN", "DRSN plain")
+OURS = "DRSN"
+USUAL_PAIR = (OURS, "DRSN plain")
 GROUPS = {
     "series": lambda task: task.shape == "series",
     "images": lambda task: task.shape == "image",
@@ -149,56 +150,61 @@ def error(task, result):
     return math.sqrt(1 - result["r2"])
 
 
-def mean_errors(rows, models, n_seeds):
-    """Errors averaged over the noises of a task, then over tasks.
+def mean_errors(rows, others, n_seeds):
+    """Errors of ours and of each other one, averaged over the noises of a task, then over tasks.
 
-    Of the rows that every model has that is at home in the group: ``{(group, protocol, range):
-    (number of rows, {model: [mean error per seed]})}``.
+    Of the rows that both have: ``{(group, protocol, range, other): (tasks, errors of ours by seed,
+    errors of the other)}``.
     """
     result = {}
-    for (group, is_in), protocol, (title, covers) in itertools.product(
-        GROUPS.items(), PROTOCOLS, RANGES.items()
+    for (group, is_in), protocol, (title, covers), other in itertools.product(
+        GROUPS.items(), PROTOCOLS, RANGES.items(), others
     ):
-        chosen = {
-            key: found
-            for key, found in rows.items()
-            if is_in(TASKS[key[0]]) and key[1] == protocol and covers(*key[2])
-        }
-        at_home = [model for model in models if any(model in found for found in chosen.values())]
-        chosen = {k: found for k, found in chosen.items() if all(m in found for m in at_home)}
-        # Tasks count alike, however many levels they have.
-        by_task = defaultdict(list)
-        for key, found in chosen.items():
-            by_task[key[0]].append(found)
+        by_task = defaultdict(list)  # tasks count alike, however many levels they have
+        for (name, of, test), found in rows.items():
+            if (
+                of == protocol
+                and is_in(TASKS[name])
+                and covers(*test)
+                and {OURS, other} <= {*found}
+            ):
+                by_task[name].append(found)
         if by_task:
-            errors = {
-                model: [
-                    float(np.mean([_task_error(by_task, name, model, seed) for name in by_task]))
-                    for seed in range(n_seeds)
-                ]
-                for model in at_home
-            }
-            result[group, protocol, title] = len(chosen), errors
+            errors = (
+                [_mean_error(by_task, model, seed) for seed in range(n_seeds)]
+                for model in (OURS, other)
+            )
+            result[group, protocol, title, other] = list(by_task), *errors
     return result
 
 
-def _task_error(by_task, name, model, seed):
-    return np.mean([error(TASKS[name], found[model][seed]) for found in by_task[name]])
-
-
-def print_mean_errors(found, models):
-    lines = []
-    for (group, protocol, title), (n_rows, errors) in found.items():
-        cells = [show(*mean_and_spread(errors[m])) if m in errors else "" for m in models]
-        outside = {np.mean(errors[m]): m for m in OUTSIDE if m in errors}
-        share = ""
-        if outside and "DRSN" in errors:
-            share = f"{np.mean(errors['DRSN']) / min(outside):.2f} of {outside[min(outside)]}"
-        lines.append([group, protocol, title, str(n_rows), *cells, share])
-    header = ["group", "protocol", "levels", "rows", *models, "DRSN has"]
-    title = (
-        "Mean error over tasks (of values: in standard deviations); last: DRSN and the best rival"
+def _mean_error(by_task, model, seed):
+    return float(
+        np.mean(
+            [
+                np.mean([error(TASKS[name], row[model][seed]) for row in found])
+                for name, found in by_task.items()
+            ]
+        )
     )
+
+
+def print_mean_errors(found):
+    lines = [
+        [
+            group,
+            protocol,
+            title,
+            other,
+            show(*mean_and_spread(ours)),
+            show(*mean_and_spread(others)),
+            f"{np.mean(ours) / np.mean(others):.2f}",
+            " ".join(tasks),
+        ]
+        for (group, protocol, title, other), (tasks, ours, others) in found.items()
+    ]
+    header = ["group", "protocol", "levels", "other", OURS, "the other", "ratio", "tasks"]
+    title = f"Mean error over tasks (of values: in standard deviations), {OURS} and each other"
     print_table(title, header, lines)
 
 
@@ -249,8 +255,8 @@ def tables(rows, models, arguments):
     """Print all tables; returns them for the JSON file."""
     for protocol in arguments.protocols:
         print_scores(rows, models, protocol)
-    errors = mean_errors(rows, models, arguments.seeds)
-    print_mean_errors(errors, models)
+    errors = mean_errors(rows, [name for name in models if name != OURS], arguments.seeds)
+    print_mean_errors(errors)
     print_costs(rows, models)
     comparisons = {pair: compare(rows, *pair) for pair in arguments.compare}
     for pair, differences in comparisons.items():
@@ -261,8 +267,9 @@ def tables(rows, models, arguments):
             for (name, protocol, test), found in rows.items()
         ],
         "mean_errors": [
-            {"group": group, "protocol": protocol, "levels": title, "rows": n, "errors": found}
-            for (group, protocol, title), (n, found) in errors.items()
+            dict(zip(("group", "protocol", "levels", "other"), key, strict=True))
+            | dict(zip(("tasks", "ours", "others"), found, strict=True))
+            for key, found in errors.items()
         ],
         "comparisons": {" - ".join(pair): found for pair, found in comparisons.items()},
     }
@@ -272,32 +279,36 @@ def tables(rows, models, arguments):
 
 
 def panels(rows, models):
-    """A panel for each task and protocol: score against SNR, mean over kinds of noise."""
-    for name, protocol in dict.fromkeys((name, protocol) for name, protocol, _ in rows):
-        levels, curves = [], {}
-        for model in models:
-            *curves[model], levels = _curve(rows, name, protocol, model)
-        words = ["none" if level is None else f"{level:g}" for level in levels]
-        metric = main_metric(TASKS[name])
-        yield Panel(f"{name}, {protocol}", words, "signal-to-noise ratio (dB)", metric, curves)
-
-
-def _curve(rows, name, protocol, model):
-    """Means and spreads over seeds of the score averaged over kinds of noise, and the levels."""
-    found = {
-        test: by_model.get(model)
-        for (task, of, test), by_model in rows.items()
-        if (task, of) == (name, protocol) and test[0] != "columns"
+    """A panel for each task, protocol and kind of noise: score against SNR."""
+    drawn = {
+        (name, protocol, kind)
+        for name, protocol, (kind, _) in rows
+        if kind not in ("none", "columns")
     }
-    levels = sorted({level for _, level in found}, key=lambda v: math.inf if v is None else v)
-    points = []
-    for level in levels:
-        results = [r for (_, at), r in found.items() if at == level and r is not None]
+    for name, protocol, kind in sorted(drawn):
+        by_level = {
+            level: found
+            for (task, of, (noise, level)), found in rows.items()
+            if (task, of) == (name, protocol) and noise in (kind, "none")
+        }
+        levels = sorted(by_level, key=lambda level: math.inf if level is None else level)
         metric = main_metric(TASKS[name])
-        per_seed = np.mean([values(r, metric) for r in results], axis=0) if results else [math.nan]
-        points.append(mean_and_spread(per_seed))
-    mean, spread = np.transpose(points)
-    return mean, np.nan_to_num(spread), levels
+        curves = {
+            model: np.transpose([_point(by_level[level].get(model), metric) for level in levels])
+            for model in models
+            if any(model in found for found in by_level.values())
+        }
+        words = ["none" if level is None else f"{level:g}" for level in levels]
+        title = f"{name}, {protocol}, {kind}"
+        yield Panel(title, words, "signal-to-noise ratio (dB)", metric, curves)
+
+
+def _point(results, metric):
+    """Mean and spread over seeds."""
+    if results is None:
+        return math.nan, 0.0
+    mean, spread = mean_and_spread(values(results, metric))
+    return mean, np.nan_to_num(spread)
 
 
 # --- running -------------------------------------------------------------------------------------
@@ -321,7 +332,7 @@ def parse():
     parser.add_argument("--device", default="cpu", help="of the networks; other than cpu, CPU "
                         "times mean little")  # fmt: skip
     parser.add_argument("--any-code", action="store_true",
-                        help="let cells of other versions of the code count")  # fmt: skip
+                        help="let cells of other versions, also of packages, count")  # fmt: skip
     parser.add_argument("--only-tables", action="store_true", help="measure nothing")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()

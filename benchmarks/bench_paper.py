@@ -2,12 +2,12 @@
 
 Zhao, Zhong, Fu, Tang, Pecht, IEEE Trans. Industrial Informatics 16(7), 2020, tables II to IV: plain
 ConvNet, ResNet, DRSN with thresholds per sample (CS) and per channel (CW), trained and tested in
-frozen noise of three kinds at -5, 0 and 5 dB, and without noise: 200 fits of about 100 CPU seconds.
-The paper's eleven levels (--snr -5 -4 ... 5 none) are 680. A part is compared with the same part of
-the published figures.
+frozen noise of three kinds at -5 to 5 dB, and without noise: 680 fits of about 100 CPU seconds.
+Every fifth level (--snr -5 0 5 none) is 200; a part is compared with the same part of the published
+figures.
 
     python benchmarks/bench_paper.py --data FOLDER [--seeds 5] [--kinds gaussian ...]
-        [--snr -5 0 5 none] [--models DRSN-CW ResNet ...] [--device cpu]
+        [--snr -5 -4 ... 5 none] [--models DRSN-CW ResNet ...] [--device cpu]
 
 FOLDER holds cwru. Cells are kept as by bench_noise_robustness.py: the next run goes on from there.
 """
@@ -224,10 +224,10 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--kinds", nargs="+", choices=DRAWN, default=list(DRAWN))
-    parser.add_argument("--snr", nargs="+", type=parse_level, default=[-5.0, 0.0, 5.0, None])
+    parser.add_argument("--snr", nargs="+", type=parse_level, default=[*map(float, LEVELS), None])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--any-code", action="store_true",
-                        help="let cells of other versions of the code count")  # fmt: skip
+                        help="let cells of other versions, also of packages, count")  # fmt: skip
     parser.add_argument("--only-tables", action="store_true", help="measure nothing")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()

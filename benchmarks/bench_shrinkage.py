@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--any-code", action="store_true",
-                        help="let cells of other versions of the code count")  # fmt: skip
+                        help="let cells of other versions, also of packages, count")  # fmt: skip
     parser.add_argument("--only-tables", action="store_true", help="measure nothing")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ttest_rel
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from _cells import CellStore, fingerprint, in_child, mean_and_spread, paired_interval, show
 from _models import MODELS, ours
+from _shrinkage import TRIED, Shrinkage, ShrinkingClassifier
 from _sweep import QUIET
 from _tasks import CHOOSING, TASKS, Data, noisy_rows
+from bench_noise_robustness import mean_errors, panels
 from bench_paper import PUBLISHED, READ_OFF, published
+from bench_shrinkage import groups, lines
 from plan_scale import epoch_seconds, parallel_efficiency, search_seconds
 
 sys.path.pop()
@@ -118,6 +122,7 @@ def test_noisy_samples_have_no_gain_and_noise_of_their_own(kind):
     assert np.abs(train - test).max() > 0.1
     for rows in (train, quiet):
         np.testing.assert_allclose(rows.mean(axis=1), 0, atol=1e-6)
+        np.testing.assert_allclose(rows.std(axis=1), 1, rtol=1e-5)
 
 
 def test_noise_of_tables_is_in_units_of_columns():
@@ -183,3 +188,130 @@ def test_what_is_chosen_on_lies_before_what_is_tested_on(tmp_path, load):
     assert chosen.X_train.max() < chosen.X_test.min()
     assert chosen.X_test.max() < whole.X_test.min()
     assert len(chosen.X_test) == 340
+
+
+def test_what_is_chosen_on_has_heard_no_speaker_of_the_test(tmp_path):
+    n_each = 3
+    speakers = np.repeat(["ada", "bob", "cleo", "dan"], n_each)
+    (tmp_path / "fsdd").mkdir()
+    np.savez(
+        tmp_path / "fsdd" / "fsdd.npz",
+        offsets=np.arange(len(speakers) + 1) * 10,
+        audio=np.repeat(np.arange(len(speakers)), 10),  # every value names its recording
+        y=np.arange(len(speakers)) % 10,
+        speaker=speakers,
+    )
+    for seed in range(5):
+        chosen, whole = (
+            task.load(tmp_path, seed)
+            for task in (CHOOSING["digits_spoken_choosing"], TASKS["digits_spoken"])
+        )
+        train, test, never = (
+            {speakers[int(recording)] for recording in X.max(axis=(1, 2))}
+            for X in (chosen.X_train, chosen.X_test, whole.X_test)
+        )
+        assert (len(train), len(test), len(never)) == (2, 1, 1)
+        assert train | test | never == {*speakers}
+
+
+def test_a_part_of_the_training_samples_is_chosen_on(tmp_path):
+    chosen, whole = (
+        task.load(tmp_path, 0)
+        for task in (CHOOSING["digit_canvas_choosing"], TASKS["digit_canvas"])
+    )
+    assert (len(chosen.X_train), len(chosen.X_test)) == (800, 400)
+    kept = {X.tobytes() for X in whole.X_train}
+    assert {X.tobytes() for X in [*chosen.X_train, *chosen.X_test]} == kept
+
+
+def cells(*accuracies):
+    return [{"accuracy": accuracy} for accuracy in accuracies]
+
+
+ROWS = {
+    ("bearing", "matched", ("gaussian", 0.0)): {"DRSN": cells(0.9, 0.8), "SVC": cells(0.5, 0.5)},
+    ("bearing", "matched", ("gaussian", -5.0)): {"DRSN": cells(0.7, 0.6)},
+    ("ecg5000", "matched", ("gaussian", 0.0)): {"DRSN": cells(1, 1), "SVC": cells(0.9, 0.8)},
+    ("ecg5000", "matched", ("pink", -5.0)): {"DRSN": cells(0.8, 0.8), "SVC": cells(0.7, 0.6)},
+    ("ecg5000", "matched", QUIET): {"DRSN": cells(1, 1), "SVC": cells(1, 1)},
+}
+
+
+def test_errors_are_averaged_over_what_both_were_tested_in():
+    found = mean_errors(ROWS, ["SVC", "MLP"], 2)
+    tasks, ours, others = found["series", "matched", "0 dB and below", "SVC"]
+    assert tasks == ["bearing", "ecg5000"]
+    # Every task counts once: the mean of 0.1 and of (0 + 0.2) / 2; of 0.5 and of (0.1 + 0.3) / 2.
+    np.testing.assert_allclose(ours, [0.1, 0.15])
+    np.testing.assert_allclose(others, [0.35, 0.4])
+    assert not any(other == "MLP" for *_, other in found)
+
+
+def test_a_panel_shows_one_kind_of_noise():
+    shown = {panel.title: panel for panel in panels(ROWS, ["DRSN", "SVC", "MLP"])}
+    assert list(shown) == [
+        "bearing, matched, gaussian",
+        "ecg5000, matched, gaussian",
+        "ecg5000, matched, pink",
+    ]
+    assert shown["ecg5000, matched, pink"].x == ["-5", "none"]
+    mean, spread = shown["ecg5000, matched, pink"].curves["SVC"]
+    np.testing.assert_allclose(mean, [0.65, 1.0])
+    np.testing.assert_allclose(spread, [0.05 * math.sqrt(2), 0.0])
+    mean, _ = shown["bearing, matched, gaussian"].curves["SVC"]
+    np.testing.assert_allclose(mean, [math.nan, 0.5])
+    assert "MLP" not in shown["bearing, matched, gaussian"].curves
+
+
+def test_variants_are_compared_in_pairs_where_both_were_measured():
+    names = ["bearing_0_choosing", "ecg5000_choosing", "bearing_1_choosing"]
+    assert groups(names) == [["bearing_0_choosing", "bearing_1_choosing"], ["ecg5000_choosing"]]
+    found = {
+        "proportional": {"a": [0.9, 0.8], "b": [0.7, 0.8]},
+        "None": {"a": [0.8, 0.8], "b": [0.6, 0.6]},
+        "firm": {"a": [0.5, 0.5]},
+    }
+    first, none = lines(found, ["a", "b"])
+    assert first == ["proportional", pytest.approx(0.8), pytest.approx(0.0816497), None, None]
+    difference, half = paired_interval([0.9, 0.8, 0.7, 0.8], [0.8, 0.8, 0.6, 0.6])
+    assert none[0] == "None"
+    assert none[3:] == [pytest.approx(difference), pytest.approx(half)]
+    assert [line[0] for line in lines(found, ["a"])] == ["proportional", "None", "firm"]
+
+
+@pytest.fixture
+def tones():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    X = np.sin((0.3 + 0.5 * y[:, None]) * np.arange(128)) + 0.3 * rng.normal(size=(60, 128))
+    return X.astype(np.float32), y
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_what_was_tried_in_place_of_thresholds_learns(tones, name):
+    X, y = tones
+    model = ShrinkingClassifier(
+        input_shape=(1, -1), threshold_mode=name, width=4, max_epochs=15, random_state=0
+    ).fit(X, y)
+    assert model.score(X, y) > 0.9
+    layers = [m for m in model.net_.module_.modules() if isinstance(m, Shrinkage)]
+    alone = name in ("behind the first convolution", "in the first unit", "in the last unit")
+    assert len(layers) == (1 if alone else 3)
+    x = torch.randn(5, layers[0].gate[-1].bias.numel(), 40)
+    assert (layers[0](x).abs() <= x.abs()).all()
+    assert not torch.equal(layers[0](x), x)
+
+
+def test_shares_that_start_small_do():
+    layer = Shrinkage(4, starts_small=True)
+    layer.begin()
+    x = torch.randn(6, 4, 50)
+    expected = x.sign() * torch.relu(x.abs() - 0.05 * x.abs().mean(-1, keepdim=True))
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_inception_learns_in_our_engine(tones):
+    X, y = tones
+    model = MODELS["Inception"].make(TASKS["bearing"], (1, 128), 0, "cpu")
+    assert model.set_params(max_epochs=2).fit(X, y).score(X, y) > 0.9
+    assert len(model.net_.module_.modules_) == 6
