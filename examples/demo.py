@@ -41,8 +41,7 @@ BEARING_SETTINGS = {"depth": 3, "width": 16, "max_epochs": 20}
 WHY_CENTRED = """
 Centred digits hardly need a network: every pixel keeps its place, so that a linear model on pixels
 sees the digit itself, at a fraction of the cost. At a random place, and under noise, a pixel says
-little: a network that looks for the shape anywhere, and zeroes what is not part of it, is what
-that takes."""
+little: a network that looks for the shape anywhere is what that takes."""
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,13 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
         20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
         tensors. Samples of unit power, as ``normalize="sample"`` makes them, keep it in noise. On
-        tables only "noise" or a callable. "auto" adds mild noise to series and images whose
-        patterns are aligned, in the sense that targets explain more than 0.5 % of the variance of
-        the values at their places, and "noise" to such series if white noise makes more than two
-        thirds of their power. It nudges others, and adds mild noise as well to series of steady
-        power of which white noise makes less than a twentieth; coloured noise is not seen, and
-        none in fewer than 16 values or more than 64 channels; None changes nothing.
+        tables only "noise" or a callable, and "auto" changes nothing there. To series and images
+        whose patterns are aligned, in the sense that targets explain more than 0.5 % of the
+        variance of the values at their places, "auto" adds mild noise, and "noise" to such series
+        if white noise makes more than two thirds of their power. It nudges other series and
+        images, and adds mild noise as well to series of steady power of which white noise makes
+        less than a twentieth; coloured noise is not seen, and none in fewer than 16 values or more
+        than 64 channels; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``; "balanced" by their frequency in
         training. Validation samples have them too.
