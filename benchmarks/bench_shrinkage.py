@@ -3,7 +3,7 @@
 On parts of the training samples alone, so that what is chosen here has seen no test: ten conditions
 of a bearing at two loads, spoken digits, heartbeats, digits on a canvas, in white noise. Everything
 but the unit and the pooling is the classifier's default. What was tried and is no mode of the
-library, see _shrinkage.py, is measured on the bearings.
+library, see _shrinkage.py, and other parameters, one at a time, are measured on the bearings.
 
     python benchmarks/bench_shrinkage.py --data FOLDER [--seeds 5] [--tasks bearing_0_choosing ...]
         [--snr LEVEL] [--variants proportional ...]
@@ -46,25 +46,49 @@ _OURS = {
     "proportional, average": {"pooling": "average"},
     "None, average": {"threshold_mode": None, "pooling": "average"},
 }
+# One parameter at a time, everything else by default.
+_LEVERS = {
+    "depth=2": {"depth": 2},
+    "depth=6": {"depth": 6},
+    "width=8": {"width": 8},
+    "width=32": {"width": 32},
+    "kernel_size=3": {"kernel_size": 3},
+    "kernel_size=15": {"kernel_size": 15},
+    "stem_kernel_size=9": {"stem_kernel_size": 9},
+    "stem_kernel_size=63": {"stem_kernel_size": 63},
+    "stem_stride=2": {"stem_stride": 2},
+    "max_epochs=20": {"max_epochs": 20},
+    "max_epochs=80": {"max_epochs": 80},
+    "batch_size=16": {"batch_size": 16},
+    "batch_size=64": {"batch_size": 64},
+    "lr=0.01": {"lr": 0.01},
+    "dropout=0.2": {"dropout": 0.2},
+    "augment=None": {"augment": None},
+    "augment='shift'": {"augment": "shift"},
+    "augment='nudge', 'sign_flip'": {"augment": ("nudge", "sign_flip")},
+    "augment='nudge', 'noise'": {"augment": ("nudge", "noise")},
+}
 # Where there is something to gain: noise in dB.
 LEVELS = {name: -10.0 if name.startswith("bearing") else 0.0 for name in CHOOSING}
 BEARINGS = [name for name in CHOOSING if name.startswith("bearing")]
 
 
 class _Tried(Model):
+    """One that is measured where what was chosen matters most."""
+
     def takes(self, task):
         return task.name in BEARINGS
 
 
-VARIANTS = {name: ours(name, **parameters) for name, parameters in _OURS.items()} | {
-    name: _Tried(
-        name,
-        partial(drsn, kind=ShrinkingClassifier, threshold_mode=name),
-        packages=(),
-        is_ours=True,
-    )
-    for name in TRIED
-}
+def _tried(name, **parameters):
+    return _Tried(name, partial(drsn, **parameters), packages=(), is_ours=True)
+
+
+VARIANTS = (
+    {name: ours(name, **parameters) for name, parameters in _OURS.items()}
+    | {name: _tried(name, kind=ShrinkingClassifier, threshold_mode=name) for name in TRIED}
+    | {name: _tried(name, **parameters) for name, parameters in _LEVERS.items()}
+)
 
 
 def accuracies(sweep, noise_of):
