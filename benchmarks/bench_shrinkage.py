@@ -101,16 +101,22 @@ def accuracies(sweep, noise_of):
     return found
 
 
-def lines(found, tasks):
-    """Mean of every variant over seeds and tasks, and the first minus it, paired."""
-    for name, by_task in found.items():
-        if by_task.keys() >= set(tasks):
-            values = np.concatenate([by_task[task] for task in tasks])
-            difference = [None, None]
-            if name != FIRST and found[FIRST].keys() >= set(tasks):
-                first = np.concatenate([found[FIRST][task] for task in tasks])
-                difference = paired_interval(first, values)
-            yield [name, *mean_and_spread(values), *difference]
+def lines(found, tasks, average=False):
+    """Mean of every variant over seeds and tasks, and the first minus it, paired.
+
+    Over pairs of a seed and a task; with ``average`` over seeds, the tasks of a seed averaged.
+    """
+    measured = {name: values for name, values in found.items() if values.keys() >= set(tasks)}
+    for name, by_task in measured.items():
+        values, first = (
+            np.array([of[task] for task in tasks]) for of in (by_task, measured.get(FIRST, by_task))
+        )
+        if average:
+            values, first = values.mean(axis=0), first.mean(axis=0)
+        difference = [None, None]
+        if name != FIRST and FIRST in measured:
+            difference = paired_interval(first.ravel(), values.ravel())
+        yield [name, *mean_and_spread(values.ravel()), *difference]
 
 
 def groups(names):
@@ -151,6 +157,8 @@ def main():
     failures = [] if arguments.only_tables else sweep.run()
     found = accuracies(sweep, noise_of)
     tables = {" and ".join(of): list(lines(found, of)) for of in groups(arguments.tasks)}
+    if len(tables) > 1:
+        tables["mean over tasks"] = list(lines(found, arguments.tasks, average=True))
     for tasks, table in tables.items():
         shown = [
             [name, show(mean, spread), "" if gap is None else show(gap, half, 3, "+")]

@@ -277,6 +277,8 @@ def test_variants_are_compared_in_pairs_where_both_were_measured():
     assert none[0] == "None"
     assert none[3:] == [pytest.approx(difference), pytest.approx(half)]
     assert [line[0] for line in lines(found, ["a"])] == ["proportional", "None", "firm"]
+    _, averaged = lines(found, ["a", "b"], average=True)
+    assert averaged[3:] == pytest.approx(paired_interval([0.8, 0.8], [0.7, 0.7]))
 
 
 @pytest.fixture
