@@ -72,10 +72,9 @@ audit: $(INSTALLED)  ## known vulnerabilities of what is installed; needs the in
 
 bench-accuracy: .venv-benchmark/.installed  ## accuracy against competitors, shrinkage, the paper, scaling; DATA=<folder>
 	@test -n "$(DATA)" || { echo "expected DATA=<folder of the data folders>"; exit 2; }
-	.venv-benchmark/bin/python benchmarks/bench_noise_robustness.py --data "$(DATA)"
-	.venv-benchmark/bin/python benchmarks/bench_shrinkage.py --data "$(DATA)"
-	.venv-benchmark/bin/python benchmarks/bench_paper.py --data "$(DATA)"
-	.venv-benchmark/bin/python benchmarks/bench_scaling.py --full
+	@status=0; for sweep in noise_robustness shrinkage paper; do \
+		.venv-benchmark/bin/python benchmarks/bench_$$sweep.py --data "$(DATA)" || status=1; done; \
+	.venv-benchmark/bin/python benchmarks/bench_scaling.py --full && exit $$status
 
 format: $(INSTALLED)  ## let ruff format and mend
 	$(BIN)/ruff check --fix .

@@ -1,16 +1,18 @@
 """Fit every model in every noise, once a seed, and keep what was measured."""
 
+import argparse
 import functools
 import hashlib
 import importlib
 import itertools
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, r2_score, root_mean_squared_error
 
-from _cells import Cost, in_child
+from _cells import CellStore, Cost, in_child
 from _tasks import noisy_rows
 
 QUIET = ("none", None)
@@ -32,31 +34,48 @@ def main_metric(task):
     return "accuracy" if task.target == "class" else "r2"
 
 
+def sweep_parser(description):
+    """A command line with the options that every sweep has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data folders")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="of the networks; other than cpu, CPU "
+                        "times mean little")  # fmt: skip
+    parser.add_argument("--any-code", action="store_true",
+                        help="let cells of other versions, also of packages, count")  # fmt: skip
+    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    return parser
+
+
 class Sweep:
     """All cells of some tasks and models.
 
     Parameters
     ----------
+    name : str
+        Of the file of cells.
     tasks : list of Task
         Those whose data are missing are left out, aloud.
     models : dict of str to Model
     fits : callable
         ``fits(task)`` gives the noises to test in by the noise that is trained in; a noise is a
         pair of kind and level.
-    store : CellStore
-    folder : Path
-        Of the data.
-    seeds : int
-    device : str
-        Of the networks.
+    arguments : Namespace
+        Of :func:`sweep_parser`.
     """
 
-    def __init__(self, tasks, models, fits, store, *, folder, seeds, device="cpu"):
-        self.models, self.fits, self.store = models, fits, store
-        self.folder, self.seeds, self.device = folder, seeds, device
+    def __init__(self, name, tasks, models, fits, arguments):
+        self.models, self.fits = models, fits
+        self.folder, self.seeds, self.device = arguments.data, arguments.seeds, arguments.device
+        self.measures = not arguments.only_tables
+        ignored = ("code",) if arguments.any_code else ()
+        self.store = CellStore(arguments.output / f"{name}.jsonl", ignored)
         self.tasks = list(self._available(tasks))
         self.keys = {
-            (task.name, name): {**self._key_of_data(task), **model.key(task, device)}
+            (task.name, name): {**self._key_of_data(task), **model.key(task, self.device)}
             for task, (name, model) in itertools.product(self.tasks, models.items())
             if model.takes(task)
         }
@@ -92,6 +111,8 @@ class Sweep:
     def run(self):
         """Measure what is missing, all of a seed before the next; returns what failed."""
         failures = []
+        if not self.measures:
+            return failures
         # Optimizers import it at their first use: once here, not in every child.
         importlib.import_module("torch._dynamo")
         for seed, task in itertools.product(range(self.seeds), self.tasks):

@@ -15,7 +15,6 @@ from there. Cells of another version of the code, of other parameters or of anot
 kept but do not count; with --any-code those of another version do.
 """
 
-import argparse
 import functools
 import itertools
 import json
@@ -23,7 +22,6 @@ import math
 import os
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 os.environ["NUMBA_NUM_THREADS"] = "1"  # before numba is imported
 os.environ["NUMBA_THREADING_LAYER"] = "workqueue"  # the one that survives a fork
@@ -32,7 +30,6 @@ import numpy as np
 import torch
 
 from _cells import (
-    CellStore,
     mean_and_spread,
     paired_interval,
     print_setting,
@@ -43,7 +40,7 @@ from _cells import (
 )
 from _figures import Panel, draw
 from _models import MODELS, ours
-from _sweep import QUIET, Sweep, condition_name, main_metric, parse_level
+from _sweep import QUIET, Sweep, condition_name, main_metric, parse_level, sweep_parser
 from _tasks import COLUMN_LEVELS, TASKS
 
 KINDS = ("gaussian", "laplacian", "pink", "recorded", "columns")
@@ -315,11 +312,7 @@ def _point(results, metric):
 
 
 def parse():
-    parser = argparse.ArgumentParser(
-        description=__doc__.partition("\n")[0], formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data folders")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = sweep_parser(__doc__.partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--models", nargs="+", choices=MODELS, default=USUAL_MODELS,
                         help="default: all but Inception, whose fits take hours")  # fmt: skip
@@ -329,12 +322,6 @@ def parse():
     parser.add_argument("--snr", nargs="+", type=parse_level, default=[-10.0, -5.0, 0.0, 5.0, None])
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=list(PROTOCOLS))
     parser.add_argument("--compare", nargs=2, action="append", metavar=("OURS", "OTHER"))
-    parser.add_argument("--device", default="cpu", help="of the networks; other than cpu, CPU "
-                        "times mean little")  # fmt: skip
-    parser.add_argument("--any-code", action="store_true",
-                        help="let cells of other versions, also of packages, count")  # fmt: skip
-    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     names = {*arguments.models, *(name for name, _ in arguments.variant)}
     if arguments.compare is None:
@@ -352,17 +339,14 @@ def main():
     models = contestants(arguments)
     head = setting("aeon", "numba", seeds=arguments.seeds, device=arguments.device)
     print_setting(head)
-    ignored = ("code",) if arguments.any_code else ()
     sweep = Sweep(
+        "noise_robustness",
         [TASKS[name] for name in arguments.tasks],
         models,
         functools.partial(fits, arguments=arguments),
-        CellStore(arguments.output / "noise_robustness.jsonl", ignored),
-        folder=arguments.data,
-        seeds=arguments.seeds,
-        device=arguments.device,
+        arguments,
     )
-    failures = [] if arguments.only_tables else sweep.run()
+    failures = sweep.run()
 
     rows = collect(sweep, arguments)
     if not rows:

@@ -12,19 +12,16 @@ figures.
 FOLDER holds cwru. Cells are kept as by bench_noise_robustness.py: the next run goes on from there.
 """
 
-import argparse
 import itertools
 import math
 import sys
 import textwrap
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from _cells import (
-    CellStore,
     mean_and_spread,
     paired_interval,
     print_setting,
@@ -35,7 +32,7 @@ from _cells import (
 )
 from _figures import Panel, draw
 from _models import Model, drsn
-from _sweep import QUIET, Sweep, parse_level
+from _sweep import QUIET, Sweep, parse_level, sweep_parser
 from _tasks import DRAWN, PAPER
 from sklearn_drsn import DRSNClassifier
 from sklearn_drsn.networks import DRSN
@@ -219,17 +216,10 @@ def panels(found, kinds, levels):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds cwru")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = sweep_parser(__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--kinds", nargs="+", choices=DRAWN, default=list(DRAWN))
     parser.add_argument("--snr", nargs="+", type=parse_level, default=[*map(float, LEVELS), None])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--any-code", action="store_true",
-                        help="let cells of other versions, also of packages, count")  # fmt: skip
-    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     head = setting(seeds=arguments.seeds, device=arguments.device)
@@ -239,15 +229,13 @@ def main():
     conditions = list(itertools.product(arguments.kinds, levels))
     tables = [conditions] * bool(conditions) + [[QUIET]] * (None in arguments.snr)
     sweep = Sweep(
+        "paper",
         [PAPER],
         {name: MODELS[name] for name in arguments.models},
         lambda task: {noise: [noise] for noise in itertools.chain(*tables)},
-        CellStore(arguments.output / "paper.jsonl", ("code",) if arguments.any_code else ()),
-        folder=arguments.data,
-        seeds=arguments.seeds,
-        device=arguments.device,
+        arguments,
     )
-    failures = [] if arguments.only_tables else sweep.run()
+    failures = sweep.run()
 
     document = {"setting": head, "recipe": RECIPE, "failures": failures, "tables": []}
     for noises in tables:

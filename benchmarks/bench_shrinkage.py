@@ -12,17 +12,14 @@ FOLDER holds cwru, fsdd, ecg5000. Cells are kept as by bench_noise_robustness.py
 on from there.
 """
 
-import argparse
 import itertools
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from _cells import (
-    CellStore,
     mean_and_spread,
     paired_interval,
     print_setting,
@@ -33,7 +30,7 @@ from _cells import (
 )
 from _models import Model, drsn, ours
 from _shrinkage import TRIED, ShrinkingClassifier
-from _sweep import Sweep
+from _sweep import Sweep, sweep_parser
 from _tasks import CHOOSING
 
 FIRST = "proportional"  # the default, which the others are compared with
@@ -126,17 +123,10 @@ def groups(names):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data folders")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = sweep_parser(__doc__.partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=CHOOSING, default=list(CHOOSING))
     parser.add_argument("--snr", type=float, help="default: -10 for bearings, 0 for the rest")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--any-code", action="store_true",
-                        help="let cells of other versions, also of packages, count")  # fmt: skip
-    parser.add_argument("--only-tables", action="store_true", help="measure nothing")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     head = setting(seeds=arguments.seeds, device=arguments.device)
@@ -146,15 +136,13 @@ def main():
         return "gaussian", LEVELS[task.name] if arguments.snr is None else arguments.snr
 
     sweep = Sweep(
+        "shrinkage",
         [CHOOSING[name] for name in arguments.tasks],
         {name: VARIANTS[name] for name in arguments.variants},
         lambda task: {noise_of(task): [noise_of(task)]},
-        CellStore(arguments.output / "shrinkage.jsonl", ("code",) if arguments.any_code else ()),
-        folder=arguments.data,
-        seeds=arguments.seeds,
-        device=arguments.device,
+        arguments,
     )
-    failures = [] if arguments.only_tables else sweep.run()
+    failures = sweep.run()
     found = accuracies(sweep, noise_of)
     tables = {" and ".join(of): list(lines(found, of)) for of in groups(arguments.tasks)}
     if len(tables) > 1:
