@@ -268,6 +268,7 @@ def mean_magnitude(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     (tensor([2., 1.]), tensor([1.5000]))
     """
     # Not mean(): the gradient of a sum needs no memory, and its consumer keeps its own layout.
+    # A list of sizes, since torch compiles no generator.
     return x.abs().sum(dims, keepdim=True) / math.prod([x.shape[dim] for dim in dims])
 
 
