@@ -99,18 +99,22 @@ class Inception(nn.Module):
         return self.head(pool(x))
 
 
-class InceptionClassifier(DRSNClassifier):
+class OtherNetworkClassifier(DRSNClassifier):
     """The training of :class:`DRSNClassifier`, its parameters and all, with another network."""
 
     def _make_net(self, weights=None):
-        n_channels, n_outputs = (self._architecture[name] for name in ("n_channels", "n_outputs"))
         return make_network(
             Settings(**self._settings),
-            lambda: Inception(n_channels, n_outputs),
+            self._make_module,
             self._criterion(),
             self._score,
             weights=weights,
         )
+
+
+class InceptionClassifier(OtherNetworkClassifier):
+    def _make_module(self):
+        return Inception(self._architecture["n_channels"], self._architecture["n_outputs"])
 
 
 # --- contestants ---------------------------------------------------------------------------------

@@ -6,9 +6,14 @@ from functools import partial
 import torch
 from torch import nn
 
+from _models import OtherNetworkClassifier
 from sklearn_drsn import DRSNClassifier
-from sklearn_drsn.estimators._training import Settings, make_network
-from sklearn_drsn.functional import firm_threshold, garrote_threshold, soft_threshold
+from sklearn_drsn.functional import (
+    firm_threshold,
+    garrote_threshold,
+    mean_magnitude,
+    soft_threshold,
+)
 from sklearn_drsn.layers import Dropout
 from sklearn_drsn.layers._dimensions import Constant, Linear, unpool
 from sklearn_drsn.networks import DRSN
@@ -17,7 +22,7 @@ _SHARE = math.log(0.05 / 0.95)  # the logit of 5 %
 
 
 def _magnitudes(x):
-    return x.abs().mean(-1)
+    return mean_magnitude(x, (2,)).flatten(1)
 
 
 def _deviations(x):
@@ -67,15 +72,16 @@ class Shrinkage(nn.Module):
         self.starts_small, self.detached, self.fed_by = starts_small, detached, fed_by
         self.statistic, self.function = STATISTICS[statistic], FUNCTIONS[function]
         self.sparsity = sparsity
-        hidden = max(1, round(capacity * n_channels))
-        self.gate = nn.Sequential(
-            Linear(n_inputs * n_channels, hidden),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            Dropout(dropout),
-            Linear(hidden, n_channels),
-        )
-        if not attention:
+        if attention:
+            hidden = max(1, round(capacity * n_channels))
+            self.gate = nn.Sequential(
+                Linear(n_inputs * n_channels, hidden),
+                nn.BatchNorm1d(hidden),
+                nn.ReLU(),
+                Dropout(dropout),
+                Linear(hidden, n_channels),
+            )
+        else:
             self.gate = nn.Sequential(Constant(n_channels, start=_SHARE))
 
     def begin(self):
@@ -136,17 +142,11 @@ TRIED = {
 }
 
 
-class ShrinkingClassifier(DRSNClassifier):
+class ShrinkingClassifier(OtherNetworkClassifier):
     """The classifier whose ``threshold_mode`` is one of those tried."""
 
     _parameter_constraints = {**DRSNClassifier._parameter_constraints, "threshold_mode": [str]}
 
-    def _make_net(self, weights=None):
+    def _make_module(self):
         architecture = {**self._architecture, "threshold_mode": None}
-        return make_network(
-            Settings(**self._settings),
-            lambda: ShrinkingDRSN(**architecture, **TRIED[self.threshold_mode]),
-            self._criterion(),
-            self._score,
-            weights=weights,
-        )
+        return ShrinkingDRSN(**architecture, **TRIED[self.threshold_mode])
