@@ -205,6 +205,7 @@ def supervised(draw):
                 "stem_kernel_size": one_of([None, 1, 9]),
                 "stem_stride": one_of([None, 1, 3]),
                 "n_pieces": st.one_of(st.just("auto"), st.integers(1, 4)),
+                "screen_columns": one_of([True, False]),
                 "pooling": one_of(["auto", "average", "log_power"]),
                 "dropout": one_of([0.0, 0.5, 0.99]),
                 "augment": one_of(
@@ -432,6 +433,7 @@ SUPERVISED = [
             "depth": [0, -1, 1.5, None],
             "width": [0, None],
             "n_pieces": [0, 33, None],
+            "screen_columns": [None, 2, "yes"],
             "pooling": ["max", None],
             "threshold_mode": ["x", 3],
             "kernel_size": [0, -3, 2.5],

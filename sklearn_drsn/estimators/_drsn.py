@@ -24,6 +24,7 @@ from sklearn_drsn.estimators._augmentation import (
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._bends import N_PIECES, find_bends
 from sklearn_drsn.estimators._patterns import find_pattern
+from sklearn_drsn.estimators._relevance import column_relevance
 from sklearn_drsn.estimators._samples import (
     check_out,
     default_convolutions,
@@ -66,6 +67,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "pooling": [StrOptions({"auto", *POOLINGS})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "n_pieces": [Interval(Integral, 1, 32, closed="both"), StrOptions({"auto"})],
+        "screen_columns": ["boolean"],
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
@@ -147,6 +149,8 @@ class BaseDRSN(BaseNetworkEstimator):
             n_epochs = self.max_epochs + (len(self.history_) if goes_on else 0)
             self._learn_weight_decay(X, n_epochs * len(rows))
             net = self._continued_net() if goes_on else self._net_for(X, rows, seed)
+            if self.screen_columns and X.ndim == 2 and not goes_on:
+                self._screen_columns(net, X, y, rows)
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
             validation = validation and self._sample_set(*validation)
@@ -291,6 +295,11 @@ class BaseDRSN(BaseNetworkEstimator):
             columns, bent = torch.from_numpy(columns), torch.from_numpy(bent)
             net.module_.stem.learn(columns.to(net.device), bent.to(net.device))
         return net
+
+    def _screen_columns(self, net, X, y, rows):
+        targets = self._encode_targets(y[rows])
+        relevance = column_relevance(X, targets, rows, self._input_scaler)
+        net.module_.stem.weigh(torch.from_numpy(relevance))
 
     def _hold_out(self, y, rows, groups, seed):
         """Rows to train on and rows to validate with."""

@@ -8,7 +8,14 @@ import numpy as np
 from sklearn_drsn.estimators._samples import spread_out
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
-__all__ = ["PATTERNS", "explained_share", "find_pattern", "is_steady", "share_of_white_noise"]
+__all__ = [
+    "PATTERNS",
+    "explained",
+    "explained_share",
+    "find_pattern",
+    "is_steady",
+    "share_of_white_noise",
+]
 
 PATTERNS = ("aligned", "aligned_in_noise", "drowned", "steady", "anywhere")
 # They are judged by at most so many rows, values of each, and targets,
@@ -150,24 +157,42 @@ def explained_share(x, targets):
         Numbers of classes, or values.
     """
     x = x - x.mean(0)
-    explained, n_explaining = (_of_classes if targets.ndim == 1 else _of_values)(x, targets)
+    by_value, n_explaining = explained(x, targets)
     total, n_free = np.vdot(x, x), len(x) - 1 - n_explaining
     if n_free <= 0 or total == 0:
         return 0.0
-    by_chance = (total - explained) / n_free * n_explaining
-    return float((explained - by_chance) / total)
+    by_chance = (total - by_value.sum()) / n_free * n_explaining
+    return float((by_value.sum() - by_chance) / total)
+
+
+def explained(x, targets):
+    """Sum of squares of each centred value that targets explain, and by how many numbers.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, n_values)
+    targets : ndarray of shape (n,) or (n, n_targets)
+        Numbers of classes, or values.
+
+    Returns
+    -------
+    by_value : ndarray of shape (n_values,)
+    n_explaining : int
+        As many as rows where each of these might be a class of its own.
+    """
+    return (_of_classes if targets.ndim == 1 else _of_values)(x, targets)
 
 
 def _of_classes(x, targets):
     _, codes, sizes = np.unique(targets, return_inverse=True, return_counts=True)
     if len(sizes) >= len(x) - 1:
-        return 0.0, len(x)
+        return np.zeros(x.shape[1]), len(x)
     sums = np.zeros((len(sizes), x.shape[1]))
     np.add.at(sums, codes, x)
-    return np.sum(np.square(sums) / sizes[:, None]), len(sizes) - 1
+    return np.sum(np.square(sums) / sizes[:, None], axis=0), len(sizes) - 1
 
 
 def _of_values(x, targets):
     directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
     directions = directions[:, lengths > 1e-9 * lengths.max()]
-    return np.square(directions.T @ x).sum(), directions.shape[1]
+    return np.square(directions.T @ x).sum(axis=0), directions.shape[1]

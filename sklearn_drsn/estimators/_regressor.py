@@ -66,6 +66,12 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         layer straight. "auto" lets columns bend, in 8 pieces, that have from 3 to 32 values, each
         of them four times or more on average, as settings and counts do, by a look at up to 1024
         rows of the training set. Ignored for series and images.
+    screen_columns : bool, default=True
+        Let `fit` multiply every column of a table by its relevance (ours): ``1 - F_p / F``, at
+        least 0.1, over the largest one. ``F`` is the F statistic of the column or of its square,
+        by a look at up to 16,384 rows, and ``F_p`` about the largest one that as many columns of
+        noise have. What says nothing by itself is so hard, but not impossible, to learn from.
+        `partial_fit` leaves columns alike. Ignored for series and images.
     input_shape : tuple of int or None, default=None
         Gives every row of a 2-D X this shape, ``(n_channels, length)`` or
         ``(n_channels, height, width)``; one size may be -1. Lets series and images pass through
@@ -204,6 +210,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         pooling="average",
         dropout=0.0,
         n_pieces="auto",
+        screen_columns=True,
         input_shape=None,
         normalize="channel",
         augment=None,
@@ -235,6 +242,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         self.pooling = pooling
         self.dropout = dropout
         self.n_pieces = n_pieces
+        self.screen_columns = screen_columns
         self.input_shape = input_shape
         self.normalize = normalize
         self.augment = augment

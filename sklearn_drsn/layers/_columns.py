@@ -22,6 +22,9 @@ class ColumnLinear(Linear):
     Like the thresholds of a unit, this one is a share of a mean magnitude, so that for
     ``alpha < 1`` columns never vanish all at once. Training does it after every step.
 
+    Columns are multiplied by their ``relevance`` first, all ones until :meth:`weigh`. One of little
+    relevance needs large weights, which the shrinking keeps small.
+
     Parameters
     ----------
     n_channels : int
@@ -43,8 +46,24 @@ class ColumnLinear(Linear):
     tensor([[0.0000, 0.8900]])
     """
 
+    relevance: Tensor
+
     def __init__(self, n_channels: int, n_outputs: int) -> None:
         super().__init__(n_channels, n_outputs)
+        self.register_buffer("relevance", torch.ones(n_channels))
+
+    @torch.no_grad()
+    def reset_columns(self) -> None:
+        """Make all columns equally relevant."""
+        nn.init.ones_(self.relevance)
+
+    def weigh(self, relevance: Tensor) -> None:
+        """Set the ``relevance`` of the columns, ``(n_channels,)``."""
+        self.relevance.copy_(relevance)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map ``(n, n_channels)`` to ``(n, n_outputs)``."""
+        return super().forward(input * self.relevance)
 
     @torch.no_grad()
     def shrink(self, share: float) -> None:
@@ -126,11 +145,12 @@ class PiecewiseLinear(ColumnLinear):
         self.register_buffer("bent", torch.empty(n_bent, dtype=torch.int64))
         for name in ("lower", "upper", "mean", "gain"):
             self.register_buffer(name, torch.empty(n_bent, n_pieces))
-        self.reset_pieces()
+        self.reset_columns()
 
     @torch.no_grad()
-    def reset_pieces(self) -> None:
-        """Pieces of columns that are normal, without weights."""
+    def reset_columns(self) -> None:
+        """Make all columns equally relevant, and normal ones' pieces, without weights, theirs."""
+        super().reset_columns()
         nn.init.zeros_(self.bends)
         n_bent = len(self.bent)
         first = torch.arange(n_bent, device=self.bent.device)
@@ -171,8 +191,9 @@ class PiecewiseLinear(ColumnLinear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(n, n_channels)`` to ``(n, n_outputs)``."""
-        pieces = (self._clip(input.index_select(1, self.bent)) - self.mean) * self.gain
-        inputs, weights = [input, pieces.flatten(1)], [self.weight, self.bends]
+        gain = self.gain * self.relevance[self.bent].unsqueeze(1)
+        pieces = (self._clip(input.index_select(1, self.bent)) - self.mean) * gain
+        inputs, weights = [input * self.relevance, pieces.flatten(1)], [self.weight, self.bends]
         return affine(torch.cat(inputs, 1), torch.cat(weights, 1), self.bias, self.training)
 
     def extra_repr(self) -> str:

@@ -159,8 +159,8 @@ class DRSN(nn.Module):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw all weights anew, from ``generator`` or torch's global one."""
         reset_parameters(self, generator)
-        if isinstance(self.stem, PiecewiseLinear):
-            self.stem.reset_pieces()
+        if isinstance(self.stem, ColumnLinear):
+            self.stem.reset_columns()
 
     def features(self, x: Tensor) -> Tensor:
         """Pooled features ``(n, n_features)``, what the head sees."""

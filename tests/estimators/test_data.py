@@ -267,6 +267,7 @@ BAD_PARAMETERS = {
     "depth": [0, -1, 1.5, "2", None],
     "width": [0, -4, 4.0, "8", None],
     "n_pieces": [0, 33, 8.0, "8", None],
+    "screen_columns": [None, 2, "yes"],
     "pooling": ["max", 1, None],
     "threshold_mode": ["soft", 1, "channel"],
     "kernel_size": [0, -3, 3.0, "3"],

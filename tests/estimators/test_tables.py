@@ -29,9 +29,10 @@ def test_columns_of_noise_fade(n_noise, n_pieces, score):
     X = rng.normal(size=(900, 2 + n_noise))
     y = X[:, 0] + np.abs(X[:, 1])
     fitted = DRSNRegressor(n_pieces=n_pieces, device="cpu", random_state=0).fit(X[:300], y[:300])
-    parts = fitted.net_.module_.stem.shrunk_parameters()
+    stem = fitted.net_.module_.stem
+    parts = stem.shrunk_parameters()
     weight = np.concatenate([p.detach().reshape(len(p), 2 + n_noise, -1) for p in parts], axis=2)
-    norms = np.sqrt(np.square(weight).sum((0, 2)))
+    norms = np.sqrt(np.square(weight).sum((0, 2))) * stem.relevance.numpy()
     assert np.all(norms[2:] < 0.2 * norms[:2].min())
     assert fitted.score(X[300:], y[300:]) > score
 

@@ -125,13 +125,26 @@ def test_only_columns_that_are_named_bend():
 
 def test_reset_forgets_the_rows():
     layer = make_layer()
-    layer.reset_pieces()
+    layer.reset_columns()
     before = copy.deepcopy(layer.state_dict())
     layer.learn(5 + make_rows(), torch.tensor([2, 1, 0]))
     torch.nn.init.ones_(layer.bends)
     assert not torch.equal(layer.mean, before["mean"])
-    layer.reset_pieces()
+    layer.reset_columns()
     assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("make", [make_layer, make_whole])
+def test_relevance_scales_what_a_column_does(make):
+    layer, x = make(), make_rows(9)
+    origin = torch.zeros(3, dtype=torch.float64)
+    alone = torch.stack([torch.where(torch.arange(3) == j, x, origin) for j in range(3)])
+    before = [layer(part) - layer(0 * x) for part in alone]
+    layer.weigh(torch.tensor([1.0, 0.5, 0.0]))
+    for share, part, effect in zip((1.0, 0.5, 0.0), alone, before, strict=True):
+        torch.testing.assert_close(layer(part) - layer(0 * x), share * effect)
+    layer.reset_columns()
+    assert layer.relevance.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_whole_columns_are_a_linear_layer():
