@@ -66,10 +66,10 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         rows of the training set. Ignored for series and images.
     screen_columns : bool, default=True
         Let `fit` multiply every column of a table by its relevance (ours): ``1 - F_p / F``, at
-        least 0.1, over the largest one. ``F`` is the F statistic of the column or of its square,
-        by a look at up to 16,384 rows, and ``F_p`` about the largest one that as many columns of
-        noise have. What says nothing by itself is so hard, but not impossible, to learn from.
-        `partial_fit` leaves columns alike. Ignored for series and images.
+        least 0.05, over the largest one. ``F`` is the F statistic of the column's ranks or of their
+        squares, by a look at up to 8192 rows, and ``F_p`` about the largest one that as many
+        columns of noise have. What tells nothing by itself is learnt from slowly, which in small
+        tables can be too slow. `partial_fit` leaves columns alike. Ignored for series and images.
     input_shape : tuple of int or None, default=None
         Gives every row of a 2-D X this shape, ``(n_channels, length)`` or
         ``(n_channels, height, width)``; one size may be -1. Lets series and images pass through

@@ -150,7 +150,7 @@ class BaseDRSN(BaseNetworkEstimator):
             self._learn_weight_decay(X, n_epochs * len(rows))
             net = self._continued_net() if goes_on else self._net_for(X, rows, seed)
             if self.screen_columns and X.ndim == 2 and not goes_on:
-                self._screen_columns(net, X, y, rows)
+                self._screen_columns(net, X, y, weight, rows)
             samples = self._sample_set(X, y, weight, rows)
             patience = self.n_iter_no_change if self.early_stopping else None
             validation = validation and self._sample_set(*validation)
@@ -296,9 +296,10 @@ class BaseDRSN(BaseNetworkEstimator):
             net.module_.stem.learn(columns.to(net.device), bent.to(net.device))
         return net
 
-    def _screen_columns(self, net, X, y, rows):
+    def _screen_columns(self, net, X, y, weight, rows):
         targets = self._encode_targets(y[rows])
-        relevance = column_relevance(X, targets, rows, self._input_scaler)
+        weight = None if weight is None else weight[rows]
+        relevance = column_relevance(X, targets, rows, weight)
         net.module_.stem.weigh(torch.from_numpy(relevance))
 
     def _hold_out(self, y, rows, groups, seed):

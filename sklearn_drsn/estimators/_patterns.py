@@ -165,7 +165,7 @@ def explained_share(x, targets):
     return float((by_value.sum() - by_chance) / total)
 
 
-def explained(x, targets):
+def explained(x, targets, weight=None):
     """Sum of squares of each centred value that targets explain, and by how many numbers.
 
     Parameters
@@ -173,6 +173,8 @@ def explained(x, targets):
     x : ndarray of shape (n, n_values)
     targets : ndarray of shape (n,) or (n, n_targets)
         Numbers of classes, or values.
+    weight : ndarray of shape (n,), default=None
+        Of the rows; their mean is one.
 
     Returns
     -------
@@ -180,19 +182,23 @@ def explained(x, targets):
     n_explaining : int
         As many as rows where each of these might be a class of its own.
     """
-    return (_of_classes if targets.ndim == 1 else _of_values)(x, targets)
+    weight = np.ones(len(x)) if weight is None else weight
+    return (_of_classes if targets.ndim == 1 else _of_values)(x, targets, weight)
 
 
-def _of_classes(x, targets):
-    _, codes, sizes = np.unique(targets, return_inverse=True, return_counts=True)
+def _of_classes(x, targets, weight):
+    _, codes = np.unique(targets, return_inverse=True)
+    sizes = np.bincount(codes, weight)
     if len(sizes) >= len(x) - 1:
         return np.zeros(x.shape[1]), len(x)
     sums = np.zeros((len(sizes), x.shape[1]))
-    np.add.at(sums, codes, x)
+    np.add.at(sums, codes, weight[:, None] * x)
     return np.sum(np.square(sums) / sizes[:, None], axis=0), len(sizes) - 1
 
 
-def _of_values(x, targets):
-    directions, lengths, _ = np.linalg.svd(targets - targets.mean(0), full_matrices=False)
+def _of_values(x, targets, weight):
+    root = np.sqrt(weight)[:, None]
+    centred = targets - np.average(targets, axis=0, weights=weight)
+    directions, lengths, _ = np.linalg.svd(root * centred, full_matrices=False)
     directions = directions[:, lengths > 1e-9 * lengths.max()]
-    return np.square(directions.T @ x).sum(axis=0), directions.shape[1]
+    return np.square(directions.T @ (root * x)).sum(axis=0), directions.shape[1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sklearn_drsn.estimators import _bends, _patterns, _samples, _scaling
+from sklearn_drsn.estimators import _bends, _patterns, _relevance, _samples, _scaling
 from sklearn_drsn.estimators._samples import SampleSet, rows_per_block
 from sklearn_drsn.layers import THRESHOLD_MODES
 
@@ -127,6 +127,7 @@ def test_nothing_copies_x(monkeypatch, classifier, kind):
     monkeypatch.setattr(_patterns, "_VALUES_READ", 2**12)
     monkeypatch.setattr(_patterns, "_MOST_VALUES", 64)
     monkeypatch.setattr(_bends, "_MOST_VALUES", 2**12)
+    monkeypatch.setattr(_relevance, "_VALUES_AT_ONCE", 2**13)
     shape, dtype = LARGE[kind]
     X = np.random.default_rng(0).normal(size=shape).astype(dtype)
     y = np.arange(len(X)) % 2

@@ -11,6 +11,9 @@ from skorch.callbacks import Callback
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
 
+# Changes are drawn for every row, and more rows are more evidence of what columns tell.
+PLAIN = {"augment": None, "screen_columns": False}
+
 
 def bits(estimator, X):
     return estimator.predict(X).tobytes() + estimator.embed(X).tobytes()
@@ -145,7 +148,7 @@ def test_weights_equal_repetitions_in_full_batches(estimator, samples):
     """
     X, y = samples
     X *= np.linspace(1, 3, len(X)).reshape(-1, *(1,) * (X.ndim - 1))  # a scaling that weights move
-    full = {"batch_size": 1000, "max_epochs": 10, "callbacks": [FrozenBatchNorm()], "augment": None}
+    full = {"batch_size": 1000, "max_epochs": 10, "callbacks": [FrozenBatchNorm()], **PLAIN}
     weight = np.random.default_rng(0).integers(0, 4, len(X))
     rows = np.repeat(np.arange(len(X)), weight)
     weighted = estimator(**full).fit(X, y, sample_weight=weight)
@@ -160,7 +163,7 @@ def test_weights_equal_repetitions_in_full_batches(estimator, samples):
 def test_every_row_twice_trains_the_same_weights_in_full_batches(estimator, samples):
     """Batch norm included: the statistics of a batch stay as they are when all its rows double."""
     X, y = samples
-    full = {"batch_size": 1000, "optimizer": "sgd", "augment": None}
+    full = {"batch_size": 1000, "optimizer": "sgd", **PLAIN}
     weighted = estimator(**full).fit(X, y, sample_weight=2.0 * (np.arange(len(X)) % 3 > 0))
     rows = np.repeat(np.flatnonzero(np.arange(len(X)) % 3), 2)
     repeated = estimator(**full).fit(X[rows], y[rows])
@@ -174,7 +177,7 @@ def test_every_row_twice_trains_the_same_weights_in_full_batches(estimator, samp
 def test_scikit_learns_equivalence_check_passes_in_full_batches(monkeypatch, cls, input_shape):
     loose = functools.partial(assert_allclose_dense_sparse, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(estimator_checks, "assert_allclose_dense_sparse", loose)
-    frozen = {"batch_size": 1000, "callbacks": [FrozenBatchNorm()], "augment": None}
+    frozen = {"batch_size": 1000, "callbacks": [FrozenBatchNorm()], **PLAIN}
     full = cls(depth=1, width=8, max_epochs=15, input_shape=input_shape, **frozen)
     estimator_checks.check_sample_weight_equivalence_on_dense_data(cls.__name__, full)
 
