@@ -14,6 +14,7 @@ __all__ = [
     "explained_share",
     "find_pattern",
     "is_steady",
+    "representative",
     "share_of_white_noise",
 ]
 
@@ -58,7 +59,7 @@ def find_pattern(X, targets, rows, scaler):
     """
     if targets.ndim == 2:
         targets = targets[:, :_MOST_TARGETS]
-    chosen = _spread_out(rows, targets, streamed=isinstance(X, Stream))
+    chosen = representative(X, targets, rows, _MOST_ROWS)
     n_at_once = max(1, _VALUES_READ // math.prod(X.shape[1:]))
     with closing(in_parts(X, n_at_once, rows[chosen])) as parts:
         parts = (scaler.transform(part) for part in parts)
@@ -114,14 +115,14 @@ def share_of_white_noise(x):
     return float(smooth.min() / power.mean()) if power.any() else math.nan
 
 
-def _spread_out(rows, targets, *, streamed):
+def representative(X, targets, rows, n_rows):
     """Ascending positions in ``rows`` of some that show the targets as they are distributed.
 
     A stream is looked at in stretches of neighbouring rows.
     """
-    n_rows = min(len(rows), _MOST_ROWS)
-    if streamed:
+    if isinstance(X, Stream):
         return spread_out(rows, n_rows)
+    n_rows = min(len(rows), n_rows)
     by_target = np.argsort(targets.reshape(len(targets), -1)[:, 0], kind="stable")
     return np.sort(by_target[np.arange(n_rows) * len(rows) // n_rows])
 

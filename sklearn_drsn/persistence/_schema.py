@@ -294,12 +294,14 @@ def _check_pattern(state):
     expect(pattern in (*PATTERNS, None), f"one of {PATTERNS}", pattern)
 
 
-def _check_bent(state):
+def _check_columns(state):
     expected = state["_architecture"]["n_bent"] or 0
     expect(state["_n_bent"] == expected, f"{expected} columns that bend", state["_n_bent"])
     bent = state["_net_state"]["module"].get("stem.bent", np.arange(0))
     n_channels = state["_architecture"]["n_channels"]
     expect(all(bent >= 0) and all(bent < n_channels), f"columns below {n_channels}", bent)
+    relevance = state["_net_state"]["module"].get("stem.relevance", np.arange(0))
+    expect(all(relevance > 0) and all(relevance <= 1), "a relevance above 0, at most 1", relevance)
 
 
 def _check_input_scaler(state):
@@ -434,7 +436,7 @@ _PARTS = {
     "_input_scaler": _check_input_scaler,
     "_target_scaler": _check_target_scaler,
     "_weight_decay": _check_weight_decay,
-    "_n_bent": _check_bent,
+    "_n_bent": _check_columns,
     "_pattern": _check_pattern,
     "_scale": _check_patch_scaler,
     "_window": _check_windows,

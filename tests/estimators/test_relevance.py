@@ -7,8 +7,9 @@ from sklearn.datasets import load_digits
 from sklearn.feature_selection import f_classif, f_regression
 
 from sklearn_drsn import DRSNClassifier
-from sklearn_drsn.estimators import _relevance
+from sklearn_drsn.estimators import _drsn, _relevance
 from sklearn_drsn.estimators._relevance import LEAST_RELEVANCE, column_relevance
+from sklearn_drsn.estimators._streaming import Stream
 from sklearn_drsn.persistence import load, save
 
 N, N_NOISE = 300, 20
@@ -75,6 +76,14 @@ def test_columns_are_alike_where_nothing_can_be_said(columns, targets):
     np.testing.assert_array_equal(relevance_of(columns[0], targets), 1.0)
 
 
+def test_columns_that_tell_nothing_are_about_alike():
+    rng = np.random.default_rng(0)
+    relevance = [relevance_of(rng.normal(size=(N, 40)), rng.integers(0, 3, N)) for _ in range(20)]
+    assert np.mean([np.median(r) == r.min() for r in relevance]) == 1.0
+    # Of 40 columns about one is to stand out.
+    assert np.mean([np.count_nonzero(r > r.min()) for r in relevance]) < 2
+
+
 def test_columns_are_alike_where_none_stands_out(columns):
     X = np.vstack([columns[0][:, :2] * signs for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1))])
     together = (X[:, 0] * X[:, 1] > 0).astype(int)
@@ -121,6 +130,58 @@ def test_weights_decide_what_counts(columns):
     np.testing.assert_allclose(weighted, relevance_of(X, y, 1000 * weight))
 
 
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
+def test_balanced_weights_make_no_evidence_of_noise(share):
+    rng = np.random.default_rng(0)
+    y = (np.arange(1000) < 1000 * share).astype(int)
+    X = rng.normal(size=(1000, 30))
+    X[:, 0] += 3 * y
+    weight = np.where(y == 1, 0.5 / share, 0.5 / (1 - share))
+    relevance = relevance_of(X, y, weight)
+    assert relevance[0] == 1.0
+    assert np.mean(relevance[1:] > 0.3) < 0.1
+
+
+def test_settings_of_two_kinds_have_no_distance_from_the_median():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 8000)
+    for seed in range(5):
+        weight = np.random.default_rng(seed).lognormal(size=8000).astype(np.float32)
+        X = np.column_stack([rng.permutation(np.arange(8000) % 2) for _ in range(4)])
+        relevance = relevance_of(np.column_stack([X, y + rng.normal(size=8000)]), y, weight)
+        assert relevance[:4].max() < 0.8
+
+
+def test_rare_classes_are_seen_wherever_their_rows_are(monkeypatch):
+    monkeypatch.setattr(_relevance, "_MOST_ROWS", 1024)
+    y = np.repeat([0, 1, 2], [4000, 70, 8000])
+    X = np.random.default_rng(0).normal(size=(len(y), 6))
+    X[:, 3] += 9 * (y == 1)
+    X[:, 4] += y == 2
+    assert relevance_of(X, y)[3] > 0.7
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.uint8, bool, np.float32])
+def test_columns_of_any_type(columns, dtype):
+    X, y = columns
+    X = (8 * (X - X.min())).astype(np.uint8).astype(dtype)
+    if dtype is not bool:
+        assert relevance_of(X, y[:, None])[0] > 0.7
+    assert np.isfinite(relevance_of(X, y[:, None])).all()
+
+
+def test_streams_are_looked_at_as_arrays(columns):
+    X, y = columns
+    np.testing.assert_array_equal(
+        column_relevance(Stream(X), y[:, None], np.arange(N)), relevance_of(X, y[:, None])
+    )
+
+
+@pytest.mark.parametrize("n", [2, 9])
+def test_few_rows_tell_nothing(columns, n):
+    np.testing.assert_array_equal(relevance_of(columns[0][:n], np.arange(n) % 2), 1.0)
+
+
 def test_looks_at_some_of_many_rows(columns, monkeypatch):
     X, y = columns
     monkeypatch.setattr(_relevance, "_MOST_ROWS", 100)
@@ -137,7 +198,7 @@ def test_fit_weighs_columns(estimator, columns):
     fitted = estimator().fit(X, (y > 1).astype(int))
     relevance = learnt(fitted)
     assert relevance.max() == 1.0
-    assert relevance[2:].min() < 0.2
+    assert np.median(relevance[2:]) < 0.2
     np.testing.assert_array_equal(learnt(estimator(screen_columns=False).fit(X, y > 1)), 1.0)
 
 
@@ -149,6 +210,19 @@ def test_of_the_rows_in_training(estimator, columns):
         learnt(estimator().fit(others, y, sample_weight=weight)),
         learnt(estimator().fit(X[:200], y[:200])),
     )
+
+
+def test_of_no_row_that_is_held_out(estimator, columns):
+    """The same rows are held out from targets that are told apart by another column there."""
+    X, y = columns
+    y = (y > 1).astype(int)
+    options = {"early_stopping": True, "validation_fraction": 0.5, "normalize": None}
+    seen = []
+    fitted = estimator(**options, augment=lambda batch, _: seen.append(batch) or batch).fit(X, y)
+    kept = (X[:, None].astype(np.float32) == np.vstack(seen)[None]).all(2).any(1)
+    assert 0 < kept.sum() < N
+    garbled = np.where(kept[:, None], X, 7 * X[::-1] + 3)
+    np.testing.assert_array_equal(learnt(estimator(**options).fit(garbled, y)), learnt(fitted))
 
 
 def test_does_not_depend_on_units(estimator, columns):
@@ -172,12 +246,20 @@ def test_is_learnt_once_and_kept_in_files(estimator, columns, tmp_path):
 
 def test_partial_fit_leaves_columns_alike(classifier, columns):
     X, y = columns
-    part = classifier().partial_fit(X, (y > 1).astype(int), classes=[0, 1])
+    y = (y > 1).astype(int)
+    part = classifier().partial_fit(X, y, classes=[0, 1])
     np.testing.assert_array_equal(learnt(part), 1.0)
+    fitted = classifier().fit(X, y)
+    before = learnt(fitted).copy()
+    np.testing.assert_array_equal(learnt(fitted.partial_fit(X[:, ::-1], y)), before)
 
 
-def test_images_and_series_are_not_screened(estimator, series):
-    assert estimator().fit(*series).net_.module_.stem.weight.ndim == 3
+@pytest.mark.parametrize("kind", ["series", "images"])
+def test_series_and_images_are_not_screened(estimator, kind, request, monkeypatch):
+    monkeypatch.setattr(_drsn, "column_relevance", None)
+    estimator().fit(*request.getfixturevalue(kind))
+    with pytest.raises(TypeError):
+        estimator().fit(*request.getfixturevalue("table"))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -693,6 +693,10 @@ WRONG_NUMBERS = {
         ("_target_scaler.mean_", np.nan, "mean_ to be finite"),
         ("_target_scaler.scale_", 0.0, "positive deviations in scale_"),
     ],
+    "pieces": [
+        ("stem.relevance", 0.0, "a relevance above 0, at most 1"),
+        ("stem.relevance", 7.0, "a relevance above 0, at most 1"),
+    ],
     "denoiser": [
         ("_scale.centre", np.inf, "centre to be finite"),
         ("_scale.lowest", 1e9, "a highest offset of at least"),
