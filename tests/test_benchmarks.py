@@ -14,6 +14,7 @@ from scipy.stats import ttest_rel
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from _cells import CellStore, fingerprint, in_child, mean_and_spread, paired_interval, show
+from _figures import draw
 from _models import MODELS, ours
 from _shrinkage import TRIED, Shrinkage, ShrinkingClassifier
 from _sweep import QUIET
@@ -48,6 +49,12 @@ def test_a_cell_cut_short_is_measured_again(tmp_path):
     assert KEY not in store
     store[KEY] = {"accuracy": 0.6}
     assert CellStore(path)[KEY] == {"accuracy": 0.6}
+
+
+def test_without_curves_there_is_no_figure(tmp_path, capsys):
+    draw([], ["DRSN"], tmp_path / "figure.png")
+    assert "no figure" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_parts_of_a_key_can_be_ignored(tmp_path):
