@@ -46,7 +46,7 @@ class Panel:
 def draw(panels, names, path, n_columns=4):
     """Draw panels side by side, the same colour for a name in all of them."""
     if not panels:
-        print("no figure: nothing was measured at two levels")
+        print("no figure: there are no curves to draw")
         return
     import matplotlib
 

@@ -68,8 +68,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Let a `fit` that starts anew multiply every column of a table by its relevance (ours):
         ``max(1 - F_p / F, 0.05)``, divided by the largest one. ``F`` is the larger F statistic of
         the column's ranks and of their squared distances from the median, by a look at up to 8192
-        rows, and ``F_p`` about the largest one that as many columns of noise have. What
-        tells nothing by itself is learnt from slowly, in small tables perhaps too slowly. A first
+        rows, and ``F_p`` about the largest one that as many columns of noise have. What tells
+        nothing by itself is learnt from slowly, in small tables perhaps too slowly. A first
         `partial_fit` leaves columns alike. Ignored for series and images.
     input_shape : tuple of int or None, default=None
         Gives every row of a 2-D X this shape, ``(n_channels, length)`` or

@@ -10,10 +10,10 @@ __all__ = ["LEAST_RELEVANCE", "column_relevance"]
 
 # Of a column that tells nothing by itself: it may still tell something beside others.
 LEAST_RELEVANCE = 0.05
-# Columns are judged by at most so many rows, of very many columns by fewer; so many values at a
-# time. Fewer rows than these tell nothing.
+# Columns are judged by at most so many rows, very many of them by fewer, so many values at a time.
 _MOST_ROWS, _LEAST_ROWS, _MOST_VALUES, _VALUES_AT_ONCE = 2**13, 2**7, 2**24, 2**20
-_FEW_ROWS = 10
+# Fewer rows tell nothing.
+_FEWEST_ROWS = 10
 # What is left of the squares of equal values, less their mean, is a smaller share than this.
 _ROUNDING = 1e-20
 
@@ -54,9 +54,10 @@ def column_relevance(X, targets, rows, weight=None):
     n_rows = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_VALUES // n_columns))
     chosen = representative(X, targets, rows, n_rows)
     targets, rows = targets[chosen], rows[chosen]
-    if len(rows) < _FEW_ROWS:
+    if len(rows) < _FEWEST_ROWS:
         return np.ones(n_columns)
     weight = np.ones(len(rows)) if weight is None else weight[chosen].astype(np.float64)
+    weight /= weight.mean()
     if targets.ndim == 2:
         targets = stats.rankdata(targets, axis=0)
     if isinstance(X, Stream):
@@ -73,7 +74,6 @@ def column_relevance(X, targets, rows, weight=None):
 @np.errstate(divide="ignore", invalid="ignore")
 def _threshold_over_f(columns, targets, weight, n_columns):
     """Threshold over the larger F statistic of ranks and of their squares."""
-    weight = weight / weight.mean()
     ranks = stats.rankdata(columns, axis=0) - (len(columns) + 1) / 2
     both = np.hstack([ranks, np.square(ranks)])
     values = both - np.average(both, axis=0, weights=weight)
