@@ -206,6 +206,7 @@ def supervised(draw):
                 "stem_stride": one_of([None, 1, 3]),
                 "n_pieces": st.one_of(st.just("auto"), st.integers(1, 4)),
                 "screen_columns": one_of([True, False]),
+                "downsampling": one_of([None, "average", "subsample"]),
                 "pooling": one_of(["auto", "average", "log_power"]),
                 "dropout": one_of([0.0, 0.5, 0.99]),
                 "augment": one_of(
@@ -434,6 +435,7 @@ SUPERVISED = [
             "width": [0, None],
             "n_pieces": [0, 33, None],
             "screen_columns": [None, 2, "yes"],
+            "downsampling": ["max", 2],
             "pooling": ["max", None],
             "threshold_mode": ["x", 3],
             "kernel_size": [0, -3, 2.5],

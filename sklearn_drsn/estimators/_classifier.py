@@ -50,6 +50,10 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         Stride of the first convolution. None takes, for series, 4 from 512 samples on, 2 from
         128 on, else 1; for images 2 from 64 pixels on the shorter side on, else 1. Ignored for
         tables.
+    downsampling : {"subsample", "average"} or None, default=None
+        What shortcuts pass on where a unit halves the length: every second position, as in the
+        paper, or means over two of them along each axis (ours). None takes "subsample" for series
+        and "average" for images. Ignored for tables.
     pooling : {"auto", "average", "log_power"}, default="auto"
         What the head sees of every channel: its mean over all positions, as in the paper, or the
         logarithm of its mean square as well (ours). "auto" takes "log_power" for series that are
@@ -183,8 +187,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     -----
     The defaults were chosen by measurement; the network of the paper is
     ``depth=12, width=4, threshold_mode="channel_wise", kernel_size=3, stem_kernel_size=3,
-    stem_stride=2, pooling="average"`` with ``augment=None, optimizer="sgd", lr=0.1,
-    lr_schedule="step", weight_decay=1e-4, batch_size=128, max_epochs=100``.
+    stem_stride=2, downsampling="subsample", pooling="average"`` with ``augment=None,
+    optimizer="sgd", lr=0.1, lr_schedule="step", weight_decay=1e-4, batch_size=128,
+    max_epochs=100``.
 
     References
     ----------
@@ -215,6 +220,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         kernel_size=None,
         stem_kernel_size=None,
         stem_stride=None,
+        downsampling=None,
         pooling="auto",
         dropout=0.0,
         n_pieces="auto",
@@ -247,6 +253,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         self.kernel_size = kernel_size
         self.stem_kernel_size = stem_kernel_size
         self.stem_stride = stem_stride
+        self.downsampling = downsampling
         self.pooling = pooling
         self.dropout = dropout
         self.n_pieces = n_pieces

@@ -39,7 +39,7 @@ from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed
 from sklearn_drsn.estimators._training import LARGEST_DECAY, Settings, make_network
 from sklearn_drsn.estimators._transaction import transaction
-from sklearn_drsn.layers import THRESHOLD_MODES
+from sklearn_drsn.layers import DOWNSAMPLINGS, THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
 from sklearn_drsn.networks._drsn import POOLINGS
 
@@ -64,6 +64,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_kernel_size": [Interval(Integral, 1, None, closed="left"), None],
         "stem_stride": [Interval(Integral, 1, None, closed="left"), None],
+        "downsampling": [StrOptions({*DOWNSAMPLINGS}), None],
         "pooling": [StrOptions({"auto", *POOLINGS})],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "n_pieces": [Interval(Integral, 1, 32, closed="both"), StrOptions({"auto"})],

@@ -52,6 +52,10 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         Stride of the first convolution. None takes, for series, 4 from 512 samples on, 2 from
         128 on, else 1; for images 2 from 64 pixels on the shorter side on, else 1. Ignored for
         tables.
+    downsampling : {"subsample", "average"} or None, default=None
+        What shortcuts pass on where a unit halves the length: every second position, as in the
+        paper, or means over two of them along each axis (ours). None takes "subsample" for series
+        and "average" for images. Ignored for tables.
     pooling : {"auto", "average", "log_power"}, default="average"
         What the head sees of every channel: its mean over all positions, as in the paper, or the
         logarithm of its mean square as well (ours). "auto" takes "log_power" for series that are
@@ -208,6 +212,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         kernel_size=None,
         stem_kernel_size=None,
         stem_stride=None,
+        downsampling=None,
         pooling="average",
         dropout=0.0,
         n_pieces="auto",
@@ -240,6 +245,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         self.kernel_size = kernel_size
         self.stem_kernel_size = stem_kernel_size
         self.stem_stride = stem_stride
+        self.downsampling = downsampling
         self.pooling = pooling
         self.dropout = dropout
         self.n_pieces = n_pieces

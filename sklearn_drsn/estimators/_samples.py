@@ -131,12 +131,15 @@ def reshape_rows(X, input_shape):
 
 
 def default_convolutions(input_shape):
-    """Kernel sizes and first stride for samples of this shape."""
+    """Kernel sizes, first stride and what shortcuts pass on for samples of this shape."""
     size = min(input_shape[1:], default=1)
     if len(input_shape) == 2:
         stem = (31, 4) if size >= 512 else (15, 2 if size >= 128 else 1)
-        return {"kernel_size": 9, "stem_kernel_size": stem[0], "stem_stride": stem[1]}
-    return {"kernel_size": 3, "stem_kernel_size": 3, "stem_stride": 2 if size >= 64 else 1}
+        values = 9, *stem, "subsample"
+    else:
+        values = 3, 3, 2 if size >= 64 else 1, "average"
+    names = "kernel_size", "stem_kernel_size", "stem_stride", "downsampling"
+    return dict(zip(names, values, strict=True))
 
 
 class BatchedSet(torch.utils.data.Dataset):

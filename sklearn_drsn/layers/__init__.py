@@ -4,9 +4,10 @@ from sklearn_drsn.layers._columns import ColumnLinear, PiecewiseLinear
 from sklearn_drsn.layers._dropout import Dropout
 from sklearn_drsn.layers._excitation import SqueezeExcitation
 from sklearn_drsn.layers._threshold import SHRINKING_MODES, AdaptiveThreshold
-from sklearn_drsn.layers._unit import THRESHOLD_MODES, ShrinkageUnit
+from sklearn_drsn.layers._unit import DOWNSAMPLINGS, THRESHOLD_MODES, ShrinkageUnit
 
 __all__ = [
+    "DOWNSAMPLINGS",
     "SHRINKING_MODES",
     "THRESHOLD_MODES",
     "AdaptiveThreshold",

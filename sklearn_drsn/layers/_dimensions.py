@@ -19,10 +19,10 @@ __all__ = [
     "channels_last",
     "check_odd",
     "convolution",
+    "downsample",
     "log_power",
     "pool",
     "reset_parameters",
-    "subsample",
     "unpool",
 ]
 
@@ -171,14 +171,16 @@ def log_power(x: Tensor, *, exact: bool) -> Tensor:
     return power.double().log().to(x.dtype)
 
 
-def subsample(x: Tensor, stride: int) -> Tensor:
-    """Every ``stride``-th position along each spatial axis.
+def downsample(x: Tensor, stride: int, window: int) -> Tensor:
+    """Means over ``window`` positions from every ``stride``-th one on, along each spatial axis.
 
-    By an average over windows of one, as published: unlike a slice its gradient keeps the layout.
+    A window of one drops the others: as published, since unlike a slice's its gradient keeps the
+    layout.
     """
     if x.ndim == 3:
-        return nn.functional.avg_pool2d(x.unsqueeze(2), 1, (1, stride)).squeeze(2)
-    return nn.functional.avg_pool2d(x, 1, stride)
+        sizes = (1, window), (1, stride)
+        return nn.functional.avg_pool2d(x.unsqueeze(2), *sizes, ceil_mode=True).squeeze(2)
+    return nn.functional.avg_pool2d(x, window, stride, ceil_mode=True)
 
 
 def unpool(x: Tensor, dim: int) -> Tensor:

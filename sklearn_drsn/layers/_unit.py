@@ -8,23 +8,24 @@ from sklearn_drsn.layers._dimensions import (
     SeriesLayers,
     batch_norm,
     convolution,
+    downsample,
     reset_parameters,
-    subsample,
 )
 from sklearn_drsn.layers._excitation import SqueezeExcitation
 from sklearn_drsn.layers._threshold import SHRINKING_MODES, AdaptiveThreshold
 
-__all__ = ["THRESHOLD_MODES", "ShrinkageUnit"]
+__all__ = ["DOWNSAMPLINGS", "THRESHOLD_MODES", "ShrinkageUnit"]
 
 THRESHOLD_MODES = (*SHRINKING_MODES, "squeeze_excitation", None)
+DOWNSAMPLINGS = ("subsample", "average")
 
 
 class ShrinkageUnit(nn.Module):
     """Pre-activation residual unit that soft-thresholds its features.
 
     Two times batch norm, ReLU, convolution; then the soft threshold; then the shortcut is added,
-    without another activation. The shortcut subsamples by ``stride`` and pads new channels with
-    zeros, half of them on each side, so it has no weights.
+    without another activation. The shortcut keeps every ``stride``-th position, or means, and pads
+    new channels with zeros, half of them on each side, so it has no weights.
 
     Parameters
     ----------
@@ -41,6 +42,9 @@ class ShrinkageUnit(nn.Module):
         Odd; ignored for ``dim=0``.
     shortcut : bool, default=True
         False leaves the shortcut out (the paper's ConvNet unit).
+    downsampling : {"subsample", "average"}, default="subsample"
+        What the shortcut of a strided unit passes on: every ``stride``-th position, as published,
+        or means over ``stride`` of them along each axis ("average"), as ResNet-D does.
     dim : {0, 1, 2}, default=1
         Number of spatial axes of the input.
 
@@ -71,12 +75,14 @@ class ShrinkageUnit(nn.Module):
         threshold_mode: str | None = "channel_wise",
         kernel_size: int = 3,
         shortcut: bool = True,
+        downsampling: str = "subsample",
         dim: int = 1,
     ) -> None:
-        _check_unit(n_channels, n_outputs, stride, threshold_mode, shortcut, dim)
+        _check_unit(n_channels, n_outputs, stride, threshold_mode, shortcut, downsampling, dim)
         super().__init__()
         self.stride = stride
         self.shortcut = shortcut
+        self.downsampling = downsampling
         self.dim = dim
         self.n_new_channels = n_outputs - n_channels
         # NOTE[DIFF] a strided convolution of the published code pads right of an even length,
@@ -112,7 +118,7 @@ class ShrinkageUnit(nn.Module):
 
     def _identity(self, x: Tensor) -> Tensor:
         if self.stride > 1:
-            x = subsample(x, self.stride)
+            x = downsample(x, self.stride, self.stride if self.downsampling == "average" else 1)
         if self.n_new_channels:
             before = self.n_new_channels // 2
             x = nn.functional.pad(x, (0, 0) * self.dim + (before, self.n_new_channels - before))
@@ -129,12 +135,15 @@ def _check_unit(
     stride: int,
     threshold_mode: str | None,
     shortcut: bool,
+    downsampling: str,
     dim: int,
 ) -> None:
     if dim not in (0, 1, 2):
         raise ValueError(f"dim must be 0, 1 or 2, got {dim!r}")
     if threshold_mode not in THRESHOLD_MODES:
         raise ValueError(f"threshold_mode must be one of {THRESHOLD_MODES}, got {threshold_mode!r}")
+    if downsampling not in DOWNSAMPLINGS:
+        raise ValueError(f"downsampling must be one of {DOWNSAMPLINGS}, got {downsampling!r}")
     if stride < 1 or (dim == 0 and stride != 1):
         raise ValueError(f"stride must be positive, and 1 for dim=0, got {stride=} with {dim=}")
     if shortcut and n_outputs < n_channels:

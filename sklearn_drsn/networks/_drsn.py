@@ -53,6 +53,8 @@ class DRSN(nn.Module):
         Share of the pooled features dropped before the head while training.
     shortcut : bool, default=True
         False leaves the shortcuts out: with ``threshold_mode=None`` the paper's ConvNet.
+    downsampling : {"subsample", "average"}, default="subsample"
+        Of the shortcuts, see :class:`~sklearn_drsn.layers.ShrinkageUnit`. Ignored for ``dim=0``.
     n_pieces : int, default=1
         At most 32. For ``dim=0`` the pieces in which columns may bend, see
         :class:`~sklearn_drsn.layers.PiecewiseLinear` (ours); 1 leaves them straight.
@@ -106,6 +108,7 @@ class DRSN(nn.Module):
         pooling: str = "average",
         dropout: float = 0.0,
         shortcut: bool = True,
+        downsampling: str = "subsample",
         n_pieces: int = 1,
         n_bent: int | None = None,
         dim: int = 1,
@@ -144,6 +147,7 @@ class DRSN(nn.Module):
                 threshold_mode=threshold_mode,
                 kernel_size=kernel_size,
                 shortcut=shortcut,
+                downsampling=downsampling,
                 dim=dim,
             )
             units.append(unit)

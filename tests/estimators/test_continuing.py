@@ -357,6 +357,7 @@ def test_without_warm_start_a_second_fit_gives_the_bits_of_the_first(estimator, 
         ({"threshold_mode": None}, r"'threshold_mode': \('proportional', None\)"),
         ({"kernel_size": 5}, r"'kernel_size': \(3, 5\)"),
         ({"stem_stride": 2}, r"'stem_stride': \(1, 2\)"),
+        ({"downsampling": "average"}, r"'downsampling': \('subsample', 'average'\)"),
     ],
 )
 def test_warm_start_refuses_another_architecture(estimator, series, change, message):

@@ -268,6 +268,7 @@ BAD_PARAMETERS = {
     "width": [0, -4, 4.0, "8", None],
     "n_pieces": [0, 33, 8.0, "8", None],
     "screen_columns": [None, 2, "yes"],
+    "downsampling": ["max", True, 2],
     "pooling": ["max", 1, None],
     "threshold_mode": ["soft", 1, "channel"],
     "kernel_size": [0, -3, 3.0, "3"],

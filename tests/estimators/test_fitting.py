@@ -152,6 +152,15 @@ def test_convolution_parameters_reach_the_network_and_tables_ignore_them(
         assert (weights[0] == weights[1]) == (parameter == "stem_stride")
 
 
+def test_shortcuts_subsample_series_average_images_and_tables_have_none(estimator, samples):
+    X, y = samples
+    by_default, subsampled, averaged = (
+        estimator(downsampling=how).fit(X, y).embed(X) for how in (None, "subsample", "average")
+    )
+    np.testing.assert_array_equal(by_default, averaged if X.ndim == 4 else subsampled)
+    assert np.array_equal(subsampled, averaged) == (X.ndim == 2)
+
+
 # --- labels --------------------------------------------------------------------------------------
 
 

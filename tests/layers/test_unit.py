@@ -103,6 +103,22 @@ class TestShortcut:
         torch.nn.init.zeros_(unit.body[5].bias)
         np.testing.assert_array_equal(unit(x).detach(), identity_by_hand(x, n_outputs, stride))
 
+    @pytest.mark.parametrize("stride", [1, 2, 3])
+    @pytest.mark.parametrize("dim", [1, 2])
+    def test_averages_as_many_positions_as_the_stride(self, dim, stride):
+        """The last mean is over what is left."""
+        unit = make_unit(None, dim, 6, stride=stride, downsampling="average")
+        x = make_input(size=SIZES[dim])
+        torch.nn.init.zeros_(unit.body[5].weight)
+        torch.nn.init.zeros_(unit.body[5].bias)
+        means = x.numpy()
+        for axis in range(2, 2 + dim):
+            starts = range(0, means.shape[axis], stride)
+            parts = [means.take(range(i, min(i + stride, means.shape[axis])), axis) for i in starts]
+            means = np.stack([part.mean(axis) for part in parts], axis)
+        expected = identity_by_hand(torch.from_numpy(means), 6, 1)
+        np.testing.assert_allclose(unit(x).detach(), expected, rtol=1e-12, atol=1e-12)
+
     @every_mode
     def test_is_added_without_another_activation(self, mode):
         x = make_input()
@@ -178,6 +194,8 @@ class TestRefuses:
     def test_other_modes(self):
         with pytest.raises(ValueError, match=r"threshold_mode must be one of .*, got 'soft'"):
             ShrinkageUnit(3, 3, threshold_mode="soft")
+        with pytest.raises(ValueError, match=r"downsampling must be one of .*, got 'max'"):
+            ShrinkageUnit(3, 3, downsampling="max")
 
     @pytest.mark.parametrize("dim", [-1, 3, "1", None])
     def test_other_dimensions(self, dim):

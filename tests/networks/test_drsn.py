@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sklearn_drsn.layers import THRESHOLD_MODES, ColumnLinear
+from sklearn_drsn.layers import DOWNSAMPLINGS, THRESHOLD_MODES, ColumnLinear
 from sklearn_drsn.networks import DRSN
 
 SIZES = {0: (), 1: (40,), 2: (12, 10)}
@@ -98,9 +98,14 @@ class TestPlan:
 class TestForward:
     @pytest.mark.parametrize("stem_stride", [1, 2, 4])
     @pytest.mark.parametrize("kernel_size", [1, 3, 5])
-    def test_any_length(self, kernel_size, stem_stride):
+    @pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
+    def test_any_length(self, kernel_size, stem_stride, downsampling):
         net = make_net(
-            depth=3, kernel_size=kernel_size, stem_kernel_size=7, stem_stride=stem_stride
+            depth=3,
+            kernel_size=kernel_size,
+            stem_kernel_size=7,
+            stem_stride=stem_stride,
+            downsampling=downsampling,
         )
         for length in (1, 2, 3, 5, 8, 17, 33):
             y = net(torch.ones(2, 1, length))
@@ -108,8 +113,10 @@ class TestForward:
             assert y.isfinite().all()
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 3), (13, 1)])
-    def test_any_image(self, size):
-        assert make_net(depth=3, dim=2)(torch.ones(2, 1, *size)).shape == (2, 8)
+    @pytest.mark.parametrize("downsampling", DOWNSAMPLINGS)
+    def test_any_image(self, size, downsampling):
+        net = make_net(depth=3, dim=2, downsampling=downsampling)
+        assert net(torch.ones(2, 1, *size)).shape == (2, 8)
 
     def test_trains_on_a_length_of_one(self):
         net = make_net(depth=3).train()

@@ -140,6 +140,7 @@ PIPELINES = {
     ),
     "rows as images": lambda: TINY_NET(input_shape=(1, 2, 3), threshold_mode="channel_shared"),
     "no scaling": lambda: TINY_NET(normalize=None, threshold_mode="squeeze_excitation"),
+    "means in the shortcuts": lambda: TINY_NET(input_shape=(2, -1), downsampling="average"),
     "log power": lambda: TINY_NET(input_shape=(2, -1), pooling="log_power"),
     "columns in pieces": lambda: TINY_NET(n_pieces=5),
     "low precision": lambda: TINY_NET(precision="bfloat16"),
