@@ -41,7 +41,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         magnitude that is learnt without attention ("proportional", ours), scale them without a
         threshold (SENet), or neither (ResNet).
     kernel_size : int or None, default=None
-        Odd width of the units' convolutions. None takes 9 for series and 3 for images. Ignored
+        Odd width of the units' convolutions. None takes 9 for series and 5 for images. Ignored
         for tables.
     stem_kernel_size : int or None, default=None
         Odd width of the first convolution. None takes 31 for series of 512 samples or more, 15

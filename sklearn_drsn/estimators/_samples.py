@@ -137,7 +137,7 @@ def default_convolutions(input_shape):
         stem = (31, 4) if size >= 512 else (15, 2 if size >= 128 else 1)
         values = 9, *stem, "subsample"
     else:
-        values = 3, 3, 2 if size >= 64 else 1, "average"
+        values = 5, 3, 2 if size >= 64 else 1, "average"
     names = "kernel_size", "stem_kernel_size", "stem_stride", "downsampling"
     return dict(zip(names, values, strict=True))
 
