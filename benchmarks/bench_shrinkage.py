@@ -3,7 +3,8 @@
 On parts of the training samples alone, so that what is chosen here has seen no test: ten conditions
 of a bearing at two loads, spoken digits, heartbeats, digits on a canvas, in white noise. Everything
 but the unit and the pooling is the classifier's default. What was tried and is no mode of the
-library, see _shrinkage.py, and other parameters, one at a time, are measured on the bearings.
+library, see _shrinkage.py, and other parameters, one at a time, are measured on the bearings,
+those that matter to images on the canvas.
 
     python benchmarks/bench_shrinkage.py --data FOLDER [--seeds 5] [--tasks bearing_0_choosing ...]
         [--snr LEVEL] [--variants proportional ...]
@@ -43,7 +44,7 @@ _OURS = {
     "proportional, average": {"pooling": "average"},
     "None, average": {"threshold_mode": None, "pooling": "average"},
 }
-# One parameter at a time, everything else by default.
+# One parameter at a time, everything else by default, on the bearings
 _LEVERS = {
     "depth=2": {"depth": 2},
     "depth=6": {"depth": 6},
@@ -54,6 +55,7 @@ _LEVERS = {
     "stem_kernel_size=9": {"stem_kernel_size": 9},
     "stem_kernel_size=63": {"stem_kernel_size": 63},
     "stem_stride=2": {"stem_stride": 2},
+    "downsampling='average'": {"downsampling": "average"},
     "max_epochs=20": {"max_epochs": 20},
     "max_epochs=80": {"max_epochs": 80},
     "batch_size=16": {"batch_size": 16},
@@ -66,6 +68,20 @@ _LEVERS = {
     "augment='nudge', 'sign_flip'": {"augment": ("nudge", "sign_flip")},
     "augment='nudge', 'noise'": {"augment": ("nudge", "noise")},
 }
+# and on the canvas.
+_LEVERS_OF_IMAGES = {
+    "depth=6": {"depth": 6},
+    "width=32": {"width": 32},
+    "kernel_size=3": {"kernel_size": 3},
+    "kernel_size=7": {"kernel_size": 7},
+    "stem_kernel_size=5": {"stem_kernel_size": 5},
+    "downsampling='subsample'": {"downsampling": "subsample"},
+    "max_epochs=80": {"max_epochs": 80},
+    "dropout=0.3": {"dropout": 0.3},
+    "augment=None": {"augment": None},
+    "augment='shift'": {"augment": "shift"},
+    "augment='nudge', 'mild_noise'": {"augment": ("nudge", "mild_noise")},
+}
 # Where there is something to gain: noise in dB.
 LEVELS = {name: -10.0 if name.startswith("bearing") else 0.0 for name in CHOOSING}
 BEARINGS = [name for name in CHOOSING if name.startswith("bearing")]
@@ -75,7 +91,9 @@ class _Tried(Model):
     """One that is measured where what was chosen matters most."""
 
     def takes(self, task):
-        return task.name in BEARINGS
+        if task.shape == "image":
+            return self.name in _LEVERS_OF_IMAGES
+        return task.name in BEARINGS and self.name in {*TRIED, *_LEVERS}
 
 
 def _tried(name, **parameters):
@@ -85,7 +103,10 @@ def _tried(name, **parameters):
 VARIANTS = (
     {name: ours(name, **parameters) for name, parameters in _OURS.items()}
     | {name: _tried(name, kind=ShrinkingClassifier, threshold_mode=name) for name in TRIED}
-    | {name: _tried(name, **parameters) for name, parameters in _LEVERS.items()}
+    | {
+        name: _tried(name, **parameters)
+        for name, parameters in (_LEVERS | _LEVERS_OF_IMAGES).items()
+    }
 )
 
 
