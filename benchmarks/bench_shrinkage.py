@@ -103,10 +103,7 @@ def _tried(name, **parameters):
 VARIANTS = (
     {name: ours(name, **parameters) for name, parameters in _OURS.items()}
     | {name: _tried(name, kind=ShrinkingClassifier, threshold_mode=name) for name in TRIED}
-    | {
-        name: _tried(name, **parameters)
-        for name, parameters in (_LEVERS | _LEVERS_OF_IMAGES).items()
-    }
+    | {name: _tried(name, **given) for name, given in (_LEVERS | _LEVERS_OF_IMAGES).items()}
 )
 
 
