@@ -177,10 +177,11 @@ def downsample(x: Tensor, stride: int, window: int) -> Tensor:
     A window of one drops the others: as published, since unlike a slice's its gradient keeps the
     layout.
     """
+    last = window > 1  # a mean over what is left
     if x.ndim == 3:
         sizes = (1, window), (1, stride)
-        return nn.functional.avg_pool2d(x.unsqueeze(2), *sizes, ceil_mode=True).squeeze(2)
-    return nn.functional.avg_pool2d(x, window, stride, ceil_mode=True)
+        return nn.functional.avg_pool2d(x.unsqueeze(2), *sizes, ceil_mode=last).squeeze(2)
+    return nn.functional.avg_pool2d(x, window, stride, ceil_mode=last)
 
 
 def unpool(x: Tensor, dim: int) -> Tensor:
