@@ -34,7 +34,7 @@ NETWORKS = {
 }
 BASELINES = ("SVC", "logistic regression")
 SEEDS = (0, 1)
-# Shorter than the estimator's default, so that a laptop is done in four minutes.
+# Shorter than the estimator's default, so that a laptop is done in five minutes.
 DIGIT_SETTINGS = {"depth": 3, "width": 16, "max_epochs": 20}
 BEARING_SETTINGS = {"depth": 3, "width": 16, "max_epochs": 20}
 
