@@ -3,8 +3,8 @@ A digit among distractors
 =========================
 
 Each canvas shows one digit somewhere, fragments of others around it, and noise. The network finds
-the digit, and its thresholds set about a third of the features of the first units to zero on the
-way. They do not measure the noise here: every canvas is scaled, so their height says little of it.
+the digit, and its thresholds set nearly half of the features of the first unit to zero on the way.
+They do not measure the noise here: every canvas is scaled, so their height says little of it.
 """
 
 import warnings
