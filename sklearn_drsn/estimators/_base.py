@@ -145,7 +145,9 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
     def _continued_net(self):
         """Net of today's parameters with the weights and optimizer state of the last fit."""
         before, now = self._architecture, self._architecture_asked_for()
-        changed = {name: (before[name], now[name]) for name in now if now[name] != before[name]}
+        changed = {  # an older version may not have known the name
+            name: (before.get(name), now[name]) for name in now if now[name] != before.get(name)
+        }
         if not same_optimizer(self.optimizer, self._settings["optimizer"]):
             changed["optimizer"] = self._settings["optimizer"], self.optimizer
         if changed:

@@ -370,6 +370,13 @@ def test_warm_start_refuses_another_architecture(estimator, series, change, mess
     assert fitted.n_iter_ == n_iter
 
 
+def test_warm_start_refuses_a_network_from_before_a_parameter_existed(estimator, series):
+    fitted = estimator(warm_start=True).fit(*series)
+    del fitted._architecture["downsampling"]
+    with pytest.raises(ValueError, match=r"'downsampling': \(None, 'subsample'\)"):
+        fitted.fit(*series)
+
+
 def test_warm_start_refuses_another_sample_shape(estimator, series):
     X, y = series
     fitted = estimator(warm_start=True).fit(X, y)
