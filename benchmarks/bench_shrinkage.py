@@ -69,17 +69,12 @@ _LEVERS = {
     "augment='nudge', 'noise'": {"augment": ("nudge", "noise")},
 }
 # and on the canvas.
-_LEVERS_OF_IMAGES = {
-    "depth=6": {"depth": 6},
-    "width=32": {"width": 32},
-    "kernel_size=3": {"kernel_size": 3},
+_SHARED = ("depth=6", "width=32", "kernel_size=3", "max_epochs=80", "dropout=0.3",
+           "augment=None", "augment='shift'")  # fmt: skip
+_LEVERS_OF_IMAGES = {name: _LEVERS[name] for name in _SHARED} | {
     "kernel_size=7": {"kernel_size": 7},
     "stem_kernel_size=5": {"stem_kernel_size": 5},
     "downsampling='subsample'": {"downsampling": "subsample"},
-    "max_epochs=80": {"max_epochs": 80},
-    "dropout=0.3": {"dropout": 0.3},
-    "augment=None": {"augment": None},
-    "augment='shift'": {"augment": "shift"},
     "augment='nudge', 'mild_noise'": {"augment": ("nudge", "mild_noise")},
 }
 # Where there is something to gain: noise in dB.
