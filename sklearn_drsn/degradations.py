@@ -104,7 +104,8 @@ def gaussian_blur_kernel(sigma: float) -> Array:
     if not 0 < sigma < np.inf:
         raise ValueError(f"expected a positive, finite sigma, got {sigma}")
     row, column = _grid(int(np.ceil(3 * sigma)))
-    kernel = np.exp(-(row**2 + column**2) / (2 * sigma**2))
+    with np.errstate(over="ignore"):  # the narrowest kernel is a point
+        kernel = np.exp(-0.5 * ((row / sigma) ** 2 + (column / sigma) ** 2))
     return kernel / kernel.sum()
 
 

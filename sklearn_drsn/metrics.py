@@ -1,5 +1,6 @@
 """How close a restored signal or image comes to the clean one."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -306,8 +307,8 @@ def edge_preservation(
     """
     if not 0 < min_jump < np.inf:
         raise ValueError(f"expected min_jump to be positive and finite, got {min_jump}")
-    if window < 1:
-        raise ValueError(f"expected window of at least 1, got {window}")
+    if not isinstance(window, Integral) or window < 1:
+        raise ValueError(f"expected window to be an integer of at least 1, got {window!r}")
     truth, prediction = _check_pair(y_true, y_pred)
     truth = truth.reshape(-1, truth.shape[-1])
     error = prediction.reshape(truth.shape) - truth

@@ -158,6 +158,11 @@ class TestGaussianBlurKernel:
         expected = ndimage.gaussian_filter(point, sigma, radius=radius, mode="constant")
         np.testing.assert_allclose(kernel, expected, atol=1e-12)
 
+    def test_the_narrowest_is_a_point(self):
+        point = np.zeros((3, 3))
+        point[1, 1] = 1
+        np.testing.assert_array_equal(gaussian_blur_kernel(1e-200), point)
+
     @pytest.mark.parametrize("sigma", [0, -1, np.nan, np.inf])
     def test_refuses(self, sigma):
         with pytest.raises(ValueError, match=f"positive, finite sigma, got {sigma}"):

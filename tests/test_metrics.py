@@ -266,6 +266,7 @@ class TestEdges:
         with pytest.raises(ValueError, match=f"min_jump to be positive and finite, got {min_jump}"):
             edge_preservation(STEP, STEP, min_jump=min_jump)
 
-    def test_refuses_window(self):
-        with pytest.raises(ValueError, match="window of at least 1, got 0"):
-            edge_preservation(STEP, STEP, min_jump=1.0, window=0)
+    @pytest.mark.parametrize("window", [0, 1.5])
+    def test_refuses_window(self, window):
+        with pytest.raises(ValueError, match=f"integer of at least 1, got {window}"):
+            edge_preservation(STEP, STEP, min_jump=1.0, window=window)

@@ -99,7 +99,7 @@ _CHOICES = {
 def choose_augmentation(augment, *, table, pattern=None):
     """What "auto" stands for, or ``augment`` itself."""
     if augment != "auto":
-        return augment
+        return tuple(augment) if isinstance(augment, list) else augment
     return None if table else _CHOICES.get(pattern, "nudge")
 
 

@@ -150,10 +150,13 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
         }
         if not same_optimizer(self.optimizer, self._settings["optimizer"]):
             changed["optimizer"] = self._settings["optimizer"], self.optimizer
+        before = self._settings["normalize"]
+        if getattr(self, "normalize", before) != before:  # what was learnt of X stays as it is
+            changed["normalize"] = before, self.normalize
         if changed:
             raise ValueError(
-                "training can only go on with the network and optimizer that it began with, got "
-                f"(before, now): {changed}"
+                "training can only go on with the network, scaling and optimizer that it began "
+                f"with, got (before, now): {changed}"
             )
         state = get_state(self.net_)
         net = self._new_net(self._settings["seed"])

@@ -124,7 +124,8 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
     validation_fraction : float in (0, 1), default=0.1
         Share held out by ``early_stopping``, stratified by class unless ``groups`` are given.
     n_iter_no_change : int, default=10
-        Epochs without a better validation score after which ``early_stopping`` stops.
+        Epochs after which ``early_stopping`` stops that had no better validation score, nor an
+        equal one with a lower validation loss.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU; or a torch device such as "cuda:1". One that
         the machine lacks is an error.
@@ -284,8 +285,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         """Train for one epoch at constant ``lr``.
 
         The first call fixes the classes, the shape of a sample, the scaling and what "auto" stands
-        for in ``augment``, ``pooling`` and ``n_pieces``. A single sample trains the network with
-        its batch norm left as it is.
+        for in ``augment``, ``pooling`` and ``n_pieces``; give it more than one row of a table, which
+        has no spread (a warning says so). A single sample trains the network with its batch norm
+        left as it is.
 
         Parameters
         ----------
@@ -411,10 +413,11 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
             )
         return weights
 
+    _scales_targets = False
     _min_validation_samples = 1
 
     def _strata(self, y):
-        return self._encode_targets(y)
+        return y
 
     @staticmethod
     def _score(y, outputs, sample_weight):

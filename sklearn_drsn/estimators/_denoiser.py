@@ -11,7 +11,7 @@ from sklearn.callback import with_callbacks
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._denoising import (
@@ -224,8 +224,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         "self_loss": [StrOptions({"sure", "blind_spot"})],
         "noise": [StrOptions(_NOISE_KINDS), tuple, list, np.ndarray],
         "snr_db": [tuple, list],
-        "window_length": [Interval(Integral, 1, None, closed="left"), None],
-        "tile_length": [Interval(Integral, 1, None, closed="left"), None],
+        "window_length": [Interval(Integral, 2, None, closed="left"), None],
+        "tile_length": [Interval(Integral, 2, None, closed="left"), None],
     }
 
     def __init__(
@@ -298,7 +298,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             Noisy signals; clean ones with ``supervision="synthetic"``.
         y : array-like of the shape of X, default=None
             Clean signals, in the unit of `X`. With ``supervision="auto"`` labels and other targets
-            are ignored.
+            are ignored, with a warning if there are half as many values as in `X` or more.
 
         Returns
         -------
@@ -396,7 +396,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         X = self._check_X(X, reset=False)
         clean = self._check_clean(X, y) if self._looks_clean(X, y) else None
         if self.supervision_ == "synthetic" and np.array_equal(X, clean):
-            X = self._with_noise(clean)
+            X, clean = self._noisy_pairs(clean)
         if clean is not None:
             return float(snr_improvement(clean, self._denoise(X), X))
         _, _, std = standardise(X)
@@ -452,9 +452,15 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             return "clean" if self._looks_clean(X, y) else "self"
         return self.supervision
 
-    def _with_noise(self, X):
+    def _noisy_pairs(self, clean):
+        """Samples with noise, drawn with the seed of the fit, and without; of those that got some.
+
+        Rare impulses pass others by, in which there is nothing to gain.
+        """
         rng = np.random.default_rng(self._settings["seed"])
-        return with_noise(rng, X, noise=self.noise, snr_db=self.snr_db)
+        noisy = with_noise(rng, clean, noise=self.noise, snr_db=self.snr_db)
+        hit = (noisy != clean).any(axis=tuple(range(1, clean.ndim)))
+        return (noisy[hit], clean[hit]) if hit.any() else (noisy, clean)
 
     def _looks_clean(self, X, y):
         """Whether y has the shape of X, as it was given, and a floating dtype or must be clean."""
@@ -463,6 +469,17 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             y = np.asarray(on_host(y))
         except ValueError:  # lists of several lengths
             return False
+        if y.ndim:
+            check_consistent_length(X, y)
+        # more values than targets are likely to have
+        many = y.dtype.kind == "f" and y.ndim > 1 and 2 * y.size >= X.size
+        if self.supervision == "auto" and many and y.shape != shape:
+            warnings.warn(
+                f"y of shape {y.shape} is not used: clean signals must have the shape of X, "
+                f'{shape}. If y holds other targets, set supervision="self"',
+                UserWarning,
+                stacklevel=_level_of_caller(),
+            )
         return y.shape == shape and (y.dtype.kind == "f" or self.supervision == "clean")
 
     def _check_clean(self, X, y):

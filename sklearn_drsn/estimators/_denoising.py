@@ -94,7 +94,7 @@ def prepare_synthetic(scale, rng, clean, _, **options):
 
 def with_noise(rng, clean, *, noise, snr_db):
     """Clean signals with noise of a kind, or recorded, at levels within a range."""
-    signal, mean, std = standardise(clean)
+    signal, _, std = standardise(clean)
     level = rng.uniform(*snr_db, len(clean))
     if isinstance(noise, np.ndarray):
         noisy = add_recorded_noise(signal, noise, snr_db=level, random_state=rng)
@@ -104,7 +104,7 @@ def with_noise(rng, clean, *, noise, snr_db):
         if kind == "impulse":
             level = np.maximum(level, _lowest_of_impulses(signal))
         noisy = add_noise(signal, kind, snr_db=level, random_state=rng)
-    return mean + std * noisy
+    return clean + std * (noisy - signal)  # a sample that got none keeps its bits
 
 
 def _lowest_of_impulses(signal):

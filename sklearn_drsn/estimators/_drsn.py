@@ -1,5 +1,7 @@
 """What the classifier and the regressor share: checks, weights, splits, fitting, prediction."""
 
+import math
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from numbers import Integral, Real
@@ -53,7 +55,7 @@ class BaseDRSN(BaseNetworkEstimator):
     """Fit and predict with a DRSN; a subclass says what the outputs mean.
 
     It provides ``_check_targets``, ``_learn_targets``, ``_encode_targets``, ``_strata``,
-    ``_criterion``, ``_score`` and ``_min_validation_samples``.
+    ``_criterion``, ``_score``, ``_scales_targets`` and ``_min_validation_samples``.
     """
 
     _parameter_constraints = {
@@ -71,7 +73,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "screen_columns": ["boolean"],
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
-        "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, callable, None],
+        "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, list, callable, None],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     }
 
@@ -170,6 +172,7 @@ class BaseDRSN(BaseNetworkEstimator):
             weight, rows = self._weigh(y, weight, rows, by_class, mean_one=False)
             if first:
                 self._learn_scaling(X, y, weight, rows)
+                self._warn_if_unscaled(X, rows)
                 self._pattern = None
             self._learn_weight_decay(X)
             self._learn_pattern(X, y, rows)
@@ -269,6 +272,16 @@ class BaseDRSN(BaseNetworkEstimator):
         weight = None if weight is None else weight[rows]
         self._input_scaler = InputScaler(self.normalize).fit(X, weight, rows)
 
+    def _warn_if_unscaled(self, X, rows):
+        """One row of a table has no spread, nor has one target; further calls keep the scaling."""
+        if len(rows) == 1 and ((X.ndim == 2 and self.normalize) or self._scales_targets):
+            warnings.warn(
+                "the first call of partial_fit fixes the scaling, and got a single sample, which "
+                "has no spread: units are taken as they are. Give the first call more samples",
+                UserWarning,
+                stacklevel=4,  # the caller of partial_fit
+            )
+
     def _learn_pattern(self, X, y, rows):
         if "auto" in (self.augment, self.pooling) and X.ndim > 2 and self._pattern is None:
             targets = self._encode_targets(y[rows])
@@ -316,27 +329,57 @@ class BaseDRSN(BaseNetworkEstimator):
             )
         return rows[kept], rows[held_out]
 
-    def _random_split(self, classes, groups, seed):
-        """Positions kept and held out, stratified by class as far as whole groups allow."""
-        classes = np.unique(classes, return_inverse=True)[1]
+    def _random_split(self, strata, groups, seed):
+        """Positions kept and held out, stratified as far as whole groups allow."""
+        names, classes = np.unique(strata, return_inverse=True)
+        counts = np.bincount(classes)
         if groups is None:
-            stratify = classes if classes.any() else None
-            positions = np.arange(len(classes))
-            fraction = self.validation_fraction
+            several = len(names) > 1
+            if several:
+                self._check_counts(names, counts)
             return train_test_split(
-                positions, test_size=fraction, stratify=stratify, random_state=seed
+                np.arange(len(classes)),
+                test_size=self.validation_fraction,
+                stratify=classes if several else None,
+                random_state=seed,
             )
         n_groups = len(np.unique(groups))
         if n_groups < 2:
             raise ValueError(f"early_stopping needs at least 2 groups, got {n_groups}")
         draws = GroupShuffleSplit(50, test_size=self.validation_fraction, random_state=seed)
-        counts = np.bincount(classes)
+
+        def shares_held_out(split):
+            return np.bincount(classes[split[1]], minlength=len(counts)) / counts
 
         def distance(split):
-            shares = np.bincount(classes[split[1]], minlength=len(counts)) / counts
-            return np.abs(shares - self.validation_fraction).sum()
+            shares = shares_held_out(split)
+            return (shares == 1).sum(), np.abs(shares - self.validation_fraction).sum()
 
-        return min(draws.split(classes, groups=groups), key=distance)
+        best = min(draws.split(classes, groups=groups), key=distance)
+        lost = names[shares_held_out(best) == 1].tolist()
+        if lost:
+            raise ValueError(
+                "early_stopping holds whole groups out, and expected samples of every class in the "
+                f"others; of {n_groups} groups, those held out hold all samples of {lost}. Give "
+                "X_val and y_val instead"
+            )
+        return best
+
+    def _check_counts(self, names, counts):
+        """Whether every class can be on both sides of a split."""
+        if counts.min() < 2:
+            raise ValueError(
+                "early_stopping needs at least 2 samples of every class, one to hold out, got 1 of "
+                f"{names[counts < 2].tolist()}"
+            )
+        n_held_out = math.ceil(self.validation_fraction * counts.sum())
+        smaller = min(n_held_out, counts.sum() - n_held_out)
+        if smaller < len(names):
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} splits {counts.sum()} samples "
+                f"into parts of which one has {smaller}, expected one for each of the "
+                f"{len(names)} classes at least"
+            )
 
     def _sample_set(self, X, y, weight, rows, *, mean_one=True):
         y = self._encode_targets(y[rows])

@@ -125,7 +125,8 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     validation_fraction : float in (0, 1), default=0.1
         Share held out by ``early_stopping``; whole groups if ``groups`` are given.
     n_iter_no_change : int, default=10
-        Epochs without a better validation score after which ``early_stopping`` stops.
+        Epochs after which ``early_stopping`` stops that had no better validation score, nor an
+        equal one with a lower validation loss.
     device : str, default="auto"
         "auto" takes CUDA, else MPS, else the CPU; or a torch device such as "cuda:1". One that
         the machine lacks is an error.
@@ -276,8 +277,9 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         """Train for one epoch at constant ``lr``.
 
         The first call fixes the shape of a sample, the scaling of X and y and what "auto" stands
-        for in ``augment``, ``pooling`` and ``n_pieces``. A single sample trains the network with
-        its batch norm left as it is.
+        for in ``augment``, ``pooling`` and ``n_pieces``; give it more than one sample, whose target
+        has no spread (a warning says so). A single sample trains the network with its batch norm
+        left as it is.
 
         Parameters
         ----------
@@ -347,6 +349,7 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     def _encode_targets(self, y):
         return self._target_scaler.transform(_columns(y))
 
+    _scales_targets = True
     _min_validation_samples = 2  # for R^2
 
     def _strata(self, y):

@@ -182,7 +182,7 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         "rule": [StrOptions({*RULES, "auto"}), Interval(Real, 0, None, closed="left")],
         "shrinkage": [StrOptions({"auto", *SHRINKAGES})],
         "domain": [StrOptions({"wavelet", "dct"}), None],
-        "wavelet": [str, tuple],
+        "wavelet": [str, tuple, list],
         "level": [Interval(Integral, 0, None, closed="left"), None],
         "boundary": [StrOptions(set(BOUNDARIES))],
         "n_shifts": [StrOptions({"all"}), Interval(Integral, 1, None, closed="left")],
@@ -332,8 +332,10 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
     # --- what is passed to the rules -------------------------------------------------------------
 
     def _asked_for(self):
-        names = Recipe.__dataclass_fields__
-        return Recipe(**{name: getattr(self, name) for name in names})
+        asked = {name: getattr(self, name) for name in Recipe.__dataclass_fields__}
+        if isinstance(self.wavelet, list):
+            asked["wavelet"] = tuple(self.wavelet)
+        return Recipe(**asked)
 
     def _choose(self, X, recipe):
         """The best of the candidates, and what is known of all of them."""

@@ -277,4 +277,6 @@ def _add_noise(X, kind, snr_db, seed, scale):
         noisy /= np.where(deviation > 0, deviation, 1.0)
     if hasattr(X, "iloc"):
         return type(X)(noisy, index=X.index, columns=X.columns)
+    if type(X).__module__.startswith("polars"):
+        return type(X)(noisy, schema=X.columns)
     return noisy

@@ -295,6 +295,17 @@ def test_a_tuple_is_applied_in_order():
     assert torch.equal(apply_augmentation(None, batch, None), batch)
 
 
+def test_a_list_is_as_good_as_a_tuple():
+    X = np.random.default_rng(0).normal(size=(12, 1, 16))
+    tiny = {"depth": 1, "width": 4, "max_epochs": 1, "device": "cpu", "random_state": 0}
+    found = [
+        DRSNClassifier(**tiny, augment=augment).fit(X, np.arange(12) % 2)
+        for augment in (["shift", "noise"], ("shift", "noise"))
+    ]
+    assert [clf.augment_ for clf in found] == [("shift", "noise")] * 2
+    np.testing.assert_array_equal(*(clf.predict_proba(X) for clf in found))
+
+
 def test_a_tuple_shares_one_generator():
     batch = make_batch((20, 2, 9))
     generator = make_generator()

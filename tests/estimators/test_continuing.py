@@ -107,6 +107,7 @@ def test_unseen_labels_are_refused(classifier, table, first):
     assert vars(clf) == before
 
 
+@pytest.mark.filterwarnings("ignore:the first call of partial_fit fixes the scaling:UserWarning")
 @pytest.mark.parametrize("first", [True, False])
 def test_one_row_moves_the_weights_but_not_batch_norm(estimator, samples, first):
     X, y = samples
@@ -209,6 +210,29 @@ def test_partial_fit_refuses_another_architecture(estimator, table):
     with pytest.raises(ValueError, match=r"width.*4, 8"):
         fitted.set_params(width=8).partial_fit(X, y)
     assert bits(fitted, X) == before
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_another_scaling_is_refused(estimator, series, method):
+    """What was learnt of X is not learnt again."""
+    X, y = series
+    fitted = estimator(warm_start=True).fit(X, y)
+    before = bits(fitted, X)
+    with pytest.raises(ValueError, match=r"normalize.*'channel', 'sample'"):
+        getattr(fitted.set_params(normalize="sample"), method)(X, y)
+    assert bits(fitted, X) == before
+
+
+def test_scaling_cannot_be_learnt_from_one_sample(estimator, table):
+    X, y = table
+    with pytest.warns(UserWarning, match="fixes the scaling, and got a single sample"):
+        begin(estimator(), X[:1], y[:1])
+    begin(estimator(), X[:2], y[:2]).partial_fit(X[:1], y[:1])
+
+
+def test_one_series_is_enough_for_the_scaling_of_a_classifier(classifier, series):
+    X, y = series
+    classifier().partial_fit(X[:1], y[:1], classes=[0, 1, 2])
 
 
 def test_class_weight_may_name_a_class_that_a_call_lacks(classifier, table):

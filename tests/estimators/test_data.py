@@ -277,7 +277,7 @@ BAD_PARAMETERS = {
     "dropout": [-0.1, 1.0, 2, "0.5", None],
     "input_shape": ["1", 6],
     "normalize": ["minmax", 1, "l2"],
-    "augment": ["flip", 3, ["noise"]],
+    "augment": ["flip", 3],
     "optimizer": ["lbfgs", 3, None],
     "lr": [0, -0.1, "0.1", None],
     "lr_schedule": ["cosine", None, 1],
@@ -438,6 +438,37 @@ def test_bad_sample_weight_is_refused(estimator, table, weight, message):
 def test_groups_of_another_length_are_refused(estimator, table):
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[48, 47\]"):
         estimator(early_stopping=True).fit(*table, groups=np.arange(47))
+
+
+# --- a part held out -----------------------------------------------------------------------------
+
+
+def test_a_class_too_small_to_be_held_out_is_named(classifier, table):
+    y = np.where(np.arange(48) == 7, "rare", np.where(table[1] > 0, "bad", "good"))
+    with pytest.raises(ValueError, match=r"at least 2 samples of every class.*\['rare'\]"):
+        classifier(early_stopping=True).fit(table[0], y)
+
+
+def test_a_part_held_out_needs_room_for_every_class(classifier, table):
+    y = np.arange(48) % 12
+    message = r"validation_fraction=0\.1 splits 48 samples .* has 5, expected one for each of the"
+    with pytest.raises(ValueError, match=message):
+        classifier(early_stopping=True).fit(table[0], y)
+    classifier(early_stopping=True, validation_fraction=0.25).fit(table[0], y)
+
+
+def test_groups_held_out_leave_samples_of_every_class(classifier, table, split):
+    """Two of three classes lie in a group of their own; only the third can be held out."""
+    X, _ = table
+    y = np.repeat([0, 1, 2], 16)
+    groups = np.r_[np.zeros(16), np.ones(16), 2 + np.arange(16) // 2]
+    for seed in range(5):
+        clf = classifier(early_stopping=True, validation_fraction=0.2, random_state=seed)
+        clf.fit(X, y, groups=groups)
+        assert set(y[split[-1][0]]) == {0, 1, 2}
+        assert set(y[split[-1][1]]) == {2}
+    with pytest.raises(ValueError, match=r"of 3 groups.* hold all samples of \[\d\].*X_val"):
+        classifier(early_stopping=True).fit(X, y, groups=y)
 
 
 # --- a failed fit --------------------------------------------------------------------------------

@@ -297,6 +297,14 @@ class TestAuto:
         expected = SoftThresholdTransformer(denoiser.rule_, wavelet="haar").fit(blocks)
         np.testing.assert_array_equal(denoiser.transform(blocks), expected.transform(blocks))
 
+    def test_a_list_of_wavelets_is_as_good_as_a_tuple(self, blocks):
+        found = [
+            SoftThresholdTransformer(wavelet=names).fit(blocks)
+            for names in (["haar", "db2"], ("haar", "db2"))
+        ]
+        assert [denoiser.wavelet_ for denoiser in found] == [("haar", "db2")] * 2
+        np.testing.assert_array_equal(*(denoiser.transform(blocks) for denoiser in found))
+
     def test_units_and_silent_samples_do_not_matter(self, blocks):
         X = np.vstack([np.zeros((3, 256)), blocks])
         own, other = (SoftThresholdTransformer("auto").fit(a) for a in (blocks, 1000 * X))

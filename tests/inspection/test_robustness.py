@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -106,6 +107,17 @@ def test_data_frames_stay_data_frames():
     frame = pd.DataFrame(X, columns=[f"t{i}" for i in range(X.shape[1])])
     model = LogisticRegression().fit(frame, Y)  # warns of arrays, which is an error here
     assert noise_robustness(model, frame, Y, snr_db=[0]).scores.shape == (1, 1, 1)
+
+
+def test_frames_of_polars_stay_frames():
+    polars = pytest.importorskip("polars")
+    names = [f"t{i}" for i in range(X.shape[1])]
+    by_name = make_column_transformer((StandardScaler(), names[:5]))
+    found = []
+    for frame in (polars.DataFrame(X, schema=names), pd.DataFrame(X, columns=names)):
+        model = make_pipeline(by_name, LogisticRegression()).fit(frame, Y)
+        found.append(noise_robustness(model, frame, Y, snr_db=[0], random_state=0).scores)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_constant_sample_has_no_scale():
