@@ -285,9 +285,9 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         """Train for one epoch at constant ``lr``.
 
         The first call fixes the classes, the shape of a sample, the scaling and what "auto" stands
-        for in ``augment``, ``pooling`` and ``n_pieces``; give it more than one row of a table, which
-        has no spread (a warning says so). A single sample trains the network with its batch norm
-        left as it is.
+        for in ``augment``, ``pooling`` and ``n_pieces``; give it more than one row of a table,
+        which has no spread (a warning says so). A single sample trains the network with its batch
+        norm left as it is.
 
         Parameters
         ----------
