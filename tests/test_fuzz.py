@@ -214,7 +214,14 @@ def supervised(draw):
                     + (
                         []
                         if table
-                        else ["auto", "mild_noise", "nudge", "shift", ("sign_flip", "shift")]
+                        else [
+                            "auto",
+                            "mild_noise",
+                            "nudge",
+                            "occasional_noise",
+                            "shift",
+                            ("sign_flip", "shift"),
+                        ]
                     )
                 ),
                 "normalize": one_of(["channel", None] if table else ["channel", "sample", None]),

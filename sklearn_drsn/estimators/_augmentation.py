@@ -69,6 +69,14 @@ def noise(batch, generator, snr_db=NOISE_SNR_DB):
     return torch.where(_scaled_one_by_one(batch) & (power > 0), kept, noisy)
 
 
+def occasional_noise(batch, generator):
+    """Add mild noise to about half of the samples, so that the network sees clean ones as well."""
+    noisy = noise(batch, generator, MILD_NOISE_SNR_DB)
+    shape = (len(batch),) + (1,) * (batch.ndim - 1)
+    chosen = torch.rand(shape, generator=generator, device=batch.device) < 0.5
+    return torch.where(chosen, noisy, batch)
+
+
 def _power(batch):
     """Mean square of every sample, of a shape that broadcasts."""
     return batch.square().mean(tuple(range(1, batch.ndim)), keepdim=True)
@@ -87,12 +95,14 @@ AUGMENTATIONS = {
     "sign_flip": sign_flip,
     "noise": noise,
     "mild_noise": partial(noise, snr_db=MILD_NOISE_SNR_DB),
+    "occasional_noise": occasional_noise,
 }
 # By what find_pattern says; others are nudged.
 _CHOICES = {
     "aligned": "mild_noise",
     "aligned_in_noise": "noise",
     "steady": ("nudge", "mild_noise"),
+    "clear": ("nudge", "occasional_noise"),
 }
 
 

@@ -18,7 +18,7 @@ __all__ = [
     "share_of_white_noise",
 ]
 
-PATTERNS = ("aligned", "aligned_in_noise", "drowned", "steady", "anywhere")
+PATTERNS = ("aligned", "aligned_in_noise", "drowned", "steady", "clear", "anywhere")
 # They are judged by at most so many rows, values of each, and targets,
 _MOST_ROWS, _MOST_VALUES, _MOST_TARGETS = 1024, 1024, 16
 _VALUES_READ = 2**18  # at a time
@@ -35,6 +35,8 @@ _MUCH_NOISE, _LITTLE_NOISE = 2 / 3, 0.05
 # The lowest of so many parts of a spectrum is taken for noise; the narrowest one, lest few series
 # read too low, and the fewest values it needs.
 _PARTS_OF_SPECTRUM, _NARROWEST, _SHORTEST = 32, 4, 16
+# The smallest images that tell of noise, and the median magnitude of normal values.
+_NARROWEST_IMAGE, _MEDIAN_OF_NORMAL = 8, 0.6745
 
 
 def find_pattern(X, targets, rows, scaler):
@@ -55,7 +57,7 @@ def find_pattern(X, targets, rows, scaler):
         "aligned": at places of their own, and "aligned_in_noise" if white noise makes more than two
         thirds of the power of series; else in series that, on average, have as much power in every
         part "drowned", if white noise makes more than two thirds, and "steady", if it makes less
-        than a twentieth; else "anywhere".
+        than a twentieth; "clear" images have as little; else "anywhere".
     """
     if targets.ndim == 2:
         targets = targets[:, :_MOST_TARGETS]
@@ -63,22 +65,25 @@ def find_pattern(X, targets, rows, scaler):
     n_at_once = max(1, _VALUES_READ // math.prod(X.shape[1:]))
     with closing(in_parts(X, n_at_once, rows[chosen])) as parts:
         parts = (scaler.transform(part) for part in parts)
-        values, beginnings = map(
+        values, stretches = map(
             np.concatenate,
-            zip(*((_thinned_out(part), _beginning(part)) for part in parts), strict=True),
+            zip(*((_thinned_out(part), _neighbours(part)) for part in parts), strict=True),
         )
     targets = targets[chosen]
-    if not all(np.isfinite(x).all() for x in (values, beginnings, targets)):
+    if not all(np.isfinite(x).all() for x in (values, stretches, targets)):
         return "anywhere"
     share = explained_share(values.reshape(len(values), -1), targets)
-    noise = share_of_white_noise(beginnings)
+    noise = share_of_white_noise(stretches)
     if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
-        seen = beginnings.shape[2:] == X.shape[2:] or is_steady(values, _SHARE_WHERE_SEEN)
-        return "aligned_in_noise" if noise > _MUCH_NOISE and seen else "aligned"
+        seen = stretches.shape[2:] == X.shape[2:] or is_steady(values, _SHARE_WHERE_SEEN)
+        noisy = X.ndim == 3 and noise > _MUCH_NOISE and seen
+        return "aligned_in_noise" if noisy else "aligned"
     if noise > _MUCH_NOISE and is_steady(values):
         return "drowned"
     if noise < _LITTLE_NOISE and is_steady(values, _SHARE_WHERE_SEEN):
         return "steady"
+    if noise < _LITTLE_NOISE and X.ndim == 4:
+        return "clear"
     return "anywhere"
 
 
@@ -99,10 +104,13 @@ def is_steady(x, tolerance=_SHARE_OF_POWER):
 
 
 def share_of_white_noise(x):
-    """Share of the power of series ``(n, n_channels, length)`` that white noise may make, or NaN.
+    """Share of the power of samples ``(n, n_channels, ...)`` that white noise may make, or NaN.
 
-    Its power is alike at all frequencies, so it is nowhere above the spectrum's lowest part.
+    In series its power is alike at all frequencies, so it is nowhere above the spectrum's lowest
+    part. In images it makes differences along diagonals at every place, what is seen at some.
     """
+    if x.ndim == 4:
+        return _share_in_images(x)
     if x.ndim != 3 or x.shape[2] < _SHORTEST:
         return math.nan
     # Without a window loud frequencies would leak into quiet ones, with one the mean would.
@@ -113,6 +121,19 @@ def share_of_white_noise(x):
     width = max(_NARROWEST, len(power) // _PARTS_OF_SPECTRUM)
     smooth = np.convolve(power, np.full(width, 1 / width), "valid")
     return float(smooth.min() / power.mean()) if power.any() else math.nan
+
+
+def _share_in_images(x):
+    """Estimated like the noise level of wavelet shrinkage (Donoho and Johnstone, 1994)."""
+    height, width = (size // 2 * 2 for size in x.shape[2:])
+    if min(height, width) < _NARROWEST_IMAGE:
+        return math.nan
+    x = x[:, :, :height, :width]
+    rows = x[:, :, ::2] - x[:, :, 1::2]
+    diagonal = (rows[..., ::2] - rows[..., 1::2]) / 2
+    noise = np.square(np.median(np.abs(diagonal), axis=(2, 3)) / _MEDIAN_OF_NORMAL).sum(axis=1)
+    power = x.var(axis=(2, 3)).sum(axis=1)
+    return float(np.median(noise[power > 0] / power[power > 0])) if power.any() else math.nan
 
 
 def representative(X, targets, rows, n_rows):
@@ -140,10 +161,14 @@ def _thinned_out(samples):
     return np.divide(x, deviation, out=x, where=deviation > 0)
 
 
-def _beginning(samples):
-    """Values of every series that follow one another, which thinned out ones do not."""
-    n_values = _MOST_VALUES // samples.shape[1] if samples.ndim == 3 else 0
-    return samples[..., :n_values].astype(np.float64)
+def _neighbours(samples):
+    """The beginning of every series, the middle of every image; thinned out, they hide noise."""
+    n_values = _MOST_VALUES // samples.shape[1]
+    if samples.ndim == 3:
+        return samples[..., :n_values].astype(np.float64)
+    side = math.isqrt(n_values)
+    begins = (max(0, (size - side) // 2) for size in samples.shape[2:])
+    return samples[(..., *(slice(at, at + side) for at in begins))].astype(np.float64)
 
 
 def explained_share(x, targets):

@@ -85,19 +85,21 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
         "channel": every channel (column) to the zero mean and unit variance it has over the
         training set; "sample": every channel of every sample to its own, so that gain carries no
         information (not for tables); None: X as it is.
-    augment : {None, "auto", "shift", "nudge", "sign_flip", "noise", "mild_noise"}, callable or \
-            tuple of names and callables, default=None
+    augment : {None, "auto", "shift", "nudge", "sign_flip", "noise", "mild_noise", \
+            "occasional_noise"}, callable or tuple of names and callables, default=None
         Random changes of every scaled training batch: a circular shift to anywhere or, "nudge", by
         at most an eighth of each axis, a flipped sign, white noise at -15 to 15 dB or, mild, -5 to
-        20 dB (tables: up to 0.3 column standard deviations), or ``f(batch, generator) -> batch`` on
-        tensors. Samples of unit power, as ``normalize="sample"`` makes them, keep it in noise. On
-        tables only "noise" or a callable, and "auto" changes nothing there. To series and images
-        whose patterns are aligned, in the sense that targets explain more than 0.5 % of the
-        variance of the values at their places, "auto" adds mild noise, and "noise" to such series
-        if white noise makes more than two thirds of their power. It nudges other series and
-        images, and adds mild noise as well to series of steady power of which white noise makes
-        less than a twentieth; coloured noise is not seen, and none in fewer than 16 values or more
-        than 64 channels.
+        20 dB (tables: up to 0.3 column standard deviations), "occasional" mild noise in half of the
+        samples, or ``f(batch, generator) -> batch`` on tensors. Samples of unit power, as
+        ``normalize="sample"`` makes them, keep it in noise. On tables only "noise" or a callable,
+        and "auto" changes nothing there. To series and images whose patterns are aligned, in the
+        sense that targets explain more than 0.5 % of the variance of the values at their places,
+        "auto" adds mild noise, and "noise" to such series if white noise makes more than two thirds
+        of their power. It nudges other series and images, and adds mild noise as well to series of
+        steady power of which white noise makes less than a twentieth, and occasional noise to
+        images of which it makes as little. Coloured noise is not seen, and none in fewer than 16
+        values or more than 64 channels, in images of fewer than 8 pixels a side or more than 16
+        channels.
     loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
         Loss of the scaled targets; "huber" turns linear at one standard deviation of the target.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"

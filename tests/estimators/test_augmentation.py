@@ -219,6 +219,19 @@ def test_noise_of_series_and_images_has_the_documented_range_of_snr(shape, scale
     assert added.mean().abs() < 0.01 * scale
 
 
+@pytest.mark.parametrize("shape", [(500, 2, 400), (500, 1, 20, 20)], ids=str)
+def test_occasional_noise_leaves_half_of_the_samples_as_they_are(shape):
+    batch = make_batch(shape)
+    added = apply_augmentation("occasional_noise", batch, make_generator()) - batch
+    hit = added.flatten(1).any(1)
+    assert 200 < hit.sum() < 300
+    axes = tuple(range(1, batch.ndim))
+    snr_db = 10 * torch.log10(batch.square().mean(axes) / added.square().mean(axes))[hit]
+    low, high = MILD_NOISE_SNR_DB
+    assert low - 1 < snr_db.min() < low + 1
+    assert high - 1 < snr_db.max() < high + 1
+
+
 @pytest.mark.parametrize("shape", [(300, 2, 400), (300, 1, 20, 20)], ids=str)
 @pytest.mark.parametrize("name", ["noise", "mild_noise"])
 def test_samples_scaled_one_by_one_keep_their_power(name, shape):

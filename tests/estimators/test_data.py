@@ -363,7 +363,7 @@ def test_augmentations_without_meaning_on_tables_are_refused(estimator, table, a
 
 @pytest.mark.parametrize("augment", [("blur",), ("noise", 3), (None,), (("noise",),)])
 def test_unknown_augmentations_in_a_tuple_are_refused(estimator, series, augment):
-    names = "'mild_noise', 'noise', 'nudge', 'shift', 'sign_flip'"
+    names = "'mild_noise', 'noise', 'nudge', 'occasional_noise', 'shift', 'sign_flip'"
     message = rf"augment.*{names}.*got {re.escape(repr(augment[-1]))}"
     with pytest.raises(ValueError, match=message):
         estimator(augment=augment).fit(*series)

@@ -82,6 +82,60 @@ def test_a_model_of_clean_series_holds_in_noise(classifier):
     assert scores[0] > 0.9 > 0.8 > scores[1]
 
 
+def spots(n=300, snr_db=20.0, n_channels=1, size=20, seed=0):
+    """A spot, small or large, anywhere on a canvas, in white noise."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    row, column = np.indices((size, size))
+    centre = rng.uniform(0, size, size=(2, n, 1, 1))
+    distance = np.hypot(row - centre[0], column - centre[1])
+    X = (distance < 2 + 3 * y[:, None, None])[:, None] * np.ones((n_channels, 1, 1))
+    X -= X.mean(axis=(1, 2, 3), keepdims=True)
+    X /= X.std(axis=(1, 2, 3), keepdims=True)
+    return X + 10 ** (-snr_db / 20) * rng.normal(size=X.shape), y
+
+
+@pytest.mark.parametrize(
+    ("options", "augment"),
+    [
+        ({}, ("nudge", "occasional_noise")),
+        ({"n_channels": 3}, ("nudge", "occasional_noise")),
+        ({"size": 41}, ("nudge", "occasional_noise")),
+        ({"snr_db": 6.0}, "nudge"),
+        ({"n_channels": 17}, "nudge"),  # of which too few pixels are looked at
+    ],
+    ids=str,
+)
+def test_clear_images_learn_with_occasional_noise(estimator, options, augment):
+    X, y = spots(**options)
+    fits = [estimator(max_epochs=1, augment=a).fit(X, y) for a in ("auto", augment)]
+    assert fits[0].augment_ == augment
+    np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+def test_texture_passes_for_noise(classifier):
+    """Fine detail everywhere is none to add noise to."""
+    X, y = spots(snr_db=60)
+    X += 0.5 * (-1.0) ** np.indices(X.shape[2:]).sum(axis=0)
+    assert classifier(max_epochs=1).fit(X, y).augment_ == "nudge"
+
+
+def test_tiny_images_tell_of_no_noise():
+    X = np.random.default_rng(0).normal(size=(500, 1, 9, 9))
+    assert np.isnan(share_of_white_noise(X[..., :7]))
+    assert share_of_white_noise(X) == pytest.approx(1.0, rel=0.15)
+
+
+@pytest.mark.parametrize("level", [0.05, 0.5, 3.0])
+def test_noise_of_images_is_measured(level):
+    """Of flat images, of which a few places are something else."""
+    X, _ = spots(500, snr_db=300, size=40)
+    rng = np.random.default_rng(1)
+    noise = np.sqrt(level) * rng.normal(size=X.shape)
+    assert share_of_white_noise(X + noise) == pytest.approx(level / (1 + level), rel=0.15)
+    assert np.isnan(share_of_white_noise(np.ones((5, 1, 20, 20))))
+
+
 def test_a_quiet_beginning_does_not_tell_of_noise(classifier, monkeypatch):
     """Of 512 values the first 64 are looked at, where nothing but a little noise is."""
     monkeypatch.setattr(_patterns, "_MOST_VALUES", 64)
