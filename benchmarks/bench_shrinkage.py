@@ -76,6 +76,7 @@ _LEVERS_OF_IMAGES = {name: _LEVERS[name] for name in _SHARED} | {
     "stem_kernel_size=5": {"stem_kernel_size": 5},
     "downsampling='subsample'": {"downsampling": "subsample"},
     "augment='nudge', 'mild_noise'": {"augment": ("nudge", "mild_noise")},
+    "augment='nudge', 'occasional_noise'": {"augment": ("nudge", "occasional_noise")},
 }
 # Where there is something to gain: noise in dB.
 LEVELS = {name: -10.0 if name.startswith("bearing") else 0.0 for name in CHOOSING}

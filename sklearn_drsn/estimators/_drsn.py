@@ -169,7 +169,9 @@ class BaseDRSN(BaseNetworkEstimator):
             )
             self._learn_targets(y[rows], reset=first, **first_call)
             by_class = self._class_weights(y[rows])
-            weight, rows = self._weigh(y, weight, rows, by_class, mean_one=False)
+            weight, rows = self._weigh(y, weight, rows, by_class, mean_one=False, needed=first)
+            if not len(rows):  # of a stream, a batch of classes that have no weight
+                return self
             if first:
                 self._learn_scaling(X, y, weight, rows)
                 self._warn_if_unscaled(X, rows)
@@ -253,7 +255,7 @@ class BaseDRSN(BaseNetworkEstimator):
                 "sample has in a column has no variance"
             )
 
-    def _weigh(self, y, weight, rows, by_class, *, mean_one=True):
+    def _weigh(self, y, weight, rows, by_class, *, mean_one=True, needed=True):
         """Weights as float32, class weights included, and the rows where they are positive."""
         if by_class is not None:
             weight = np.ones(len(y)) if weight is None else weight.copy()
@@ -261,7 +263,7 @@ class BaseDRSN(BaseNetworkEstimator):
             rows = rows[weight[rows] > 0]
         if weight is None:
             return None, rows
-        if not len(rows):
+        if not len(rows) and needed:
             raise ValueError("class_weight gives every sample weight zero")
         return (weight / (weight[rows].mean() if mean_one else 1.0)).astype(np.float32), rows
 

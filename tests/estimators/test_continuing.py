@@ -245,6 +245,15 @@ def test_class_weight_may_name_a_class_that_a_call_lacks(classifier, table):
     assert bits(weighted, X) == bits(plain, X)
 
 
+def test_a_batch_of_classes_without_weight_changes_nothing(classifier, table):
+    X, y = table
+    clf = classifier(class_weight={0: 0.0})
+    with pytest.raises(ValueError, match="every sample weight zero"):
+        clf.partial_fit(X[y == 0], y[y == 0], classes=[0, 1, 2])
+    before = bits(clf.partial_fit(X, y, classes=[0, 1, 2]), X)
+    assert bits(clf.partial_fit(X[y == 0], y[y == 0]), X) == before
+
+
 def test_balanced_weights_of_a_part_are_refused(classifier, table):
     X, y = table
     clf = classifier(class_weight="balanced")
