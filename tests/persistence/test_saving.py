@@ -184,8 +184,10 @@ LEGAL = {
     "early stopping": lambda X, y: DRSNClassifier(
         1, 4, **{**ONE, "max_epochs": 9}, early_stopping=True, n_iter_no_change=2, lr=1
     ).fit(X, y),
-    "one row at a time": lambda X, y: (
-        DRSNClassifier(1, 4, **ONE).partial_fit(X[:1], y[:1], np.unique(y)).partial_fit(X, y)
+    "a row by itself": lambda X, y: (
+        DRSNClassifier(1, 4, **ONE)
+        .partial_fit(X[:2], y[:2], np.unique(y))
+        .partial_fit(X[:1], y[:1])
     ),
     "warm start": lambda X, y: DRSNClassifier(1, 4, warm_start=True, **ONE).fit(X, y).fit(X, y),
     "other parameters since": lambda X, y: (
