@@ -47,8 +47,7 @@ def _rotate(batch, bounds, generator):
 
 def sign_flip(batch, generator):
     """Turn every second sample, at random, upside down."""
-    shape = (len(batch),) + (1,) * (batch.ndim - 1)
-    sign = torch.randint(2, shape, generator=generator, device=batch.device) * 2 - 1
+    sign = torch.randint(2, _one_each(batch), generator=generator, device=batch.device) * 2 - 1
     return batch * sign
 
 
@@ -57,8 +56,7 @@ def noise(batch, generator, snr_db=NOISE_SNR_DB):
 
     Series and images that were scaled one by one keep their power, as noisy ones will be scaled.
     """
-    shape = (len(batch),) + (1,) * (batch.ndim - 1)
-    draw = torch.rand(shape, generator=generator, device=batch.device)
+    draw = torch.rand(_one_each(batch), generator=generator, device=batch.device)
     white = torch.randn(batch.shape, generator=generator, device=batch.device)
     if batch.ndim == 2:
         return batch + NOISE_SIGMA * draw * white
@@ -72,9 +70,13 @@ def noise(batch, generator, snr_db=NOISE_SNR_DB):
 def occasional_noise(batch, generator):
     """Add mild noise to about half of the samples, so that the network sees clean ones as well."""
     noisy = noise(batch, generator, MILD_NOISE_SNR_DB)
-    shape = (len(batch),) + (1,) * (batch.ndim - 1)
-    chosen = torch.rand(shape, generator=generator, device=batch.device) < 0.5
+    chosen = torch.rand(_one_each(batch), generator=generator, device=batch.device) < 0.5
     return torch.where(chosen, noisy, batch)
+
+
+def _one_each(batch):
+    """Shape of one number for every sample, which broadcasts."""
+    return (len(batch),) + (1,) * (batch.ndim - 1)
 
 
 def _power(batch):

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import numpy as np
 
+from sklearn_drsn.estimators._denoising import noise_levels
 from sklearn_drsn.estimators._samples import spread_out
 from sklearn_drsn.estimators._streaming import Stream, in_parts
 
@@ -35,8 +36,7 @@ _MUCH_NOISE, _LITTLE_NOISE = 2 / 3, 0.05
 # The lowest of so many parts of a spectrum is taken for noise; the narrowest one, lest few series
 # read too low, and the fewest values it needs.
 _PARTS_OF_SPECTRUM, _NARROWEST, _SHORTEST = 32, 4, 16
-# The smallest images that tell of noise, and the median magnitude of normal values.
-_NARROWEST_IMAGE, _MEDIAN_OF_NORMAL = 8, 0.6745
+_NARROWEST_IMAGE = 8  # that tells of noise
 
 
 def find_pattern(X, targets, rows, scaler):
@@ -107,7 +107,7 @@ def share_of_white_noise(x):
     """Share of the power of samples ``(n, n_channels, ...)`` that white noise may make, or NaN.
 
     In series its power is alike at all frequencies, so it is nowhere above the spectrum's lowest
-    part. In images it makes differences along diagonals at every place, what is seen at some.
+    part. In images it makes fine detail at every place, what is seen at some.
     """
     if x.ndim == 4:
         return _share_in_images(x)
@@ -124,15 +124,9 @@ def share_of_white_noise(x):
 
 
 def _share_in_images(x):
-    """Estimated like the noise level of wavelet shrinkage (Donoho and Johnstone, 1994)."""
-    height, width = (size // 2 * 2 for size in x.shape[2:])
-    if min(height, width) < _NARROWEST_IMAGE:
+    if min(x.shape[2:]) < _NARROWEST_IMAGE:
         return math.nan
-    x = x[:, :, :height, :width]
-    rows = x[:, :, ::2] - x[:, :, 1::2]
-    diagonal = (rows[..., ::2] - rows[..., 1::2]) / 2
-    noise = np.square(np.median(np.abs(diagonal), axis=(2, 3)) / _MEDIAN_OF_NORMAL).sum(axis=1)
-    power = x.var(axis=(2, 3)).sum(axis=1)
+    noise, power = (of.sum(axis=1) for of in (np.square(noise_levels(x)), x.var(axis=(2, 3))))
     return float(np.median(noise[power > 0] / power[power > 0])) if power.any() else math.nan
 
 

@@ -232,7 +232,9 @@ def test_scaling_cannot_be_learnt_from_one_sample(estimator, table):
 
 def test_one_series_is_enough_for_the_scaling_of_a_classifier(classifier, series):
     X, y = series
-    classifier().partial_fit(X[:1], y[:1], classes=[0, 1, 2])
+    clf = classifier().partial_fit(X[:1], y[:1], classes=[0, 1, 2])  # a warning is an error here
+    scaled = clf._input_scaler.transform(X[:1])
+    np.testing.assert_allclose(scaled.std(axis=(0, 2)), 1.0, rtol=1e-5)
 
 
 def test_class_weight_may_name_a_class_that_a_call_lacks(classifier, table):
