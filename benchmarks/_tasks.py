@@ -129,6 +129,39 @@ def digit_canvas(folder, seed):
     return Data(X[:1200], y[:1200], X[1200:], y[1200:])
 
 
+def photographs(folder, seed, *, choosing=False, n_photographs=20, side=24):
+    """Which of twenty photographs a patch is from, 40 to learn from each, 30 tested.
+
+    Patches lie anywhere, those to learn from in the left three fifths of a photograph, the others
+    in the rest. Every second photograph is kept for choosing; a seed draws from the others.
+    """
+    from matplotlib.image import imread
+
+    files = sorted((folder / "images" / "train400").glob("*.png"))[not choosing :: 2]
+    if len(files) < n_photographs:
+        raise FileNotFoundError(
+            f"expected {2 * n_photographs} pictures or more in images/train400, every second "
+            f"to be drawn from, found {len(files)} of these"
+        )
+    rng = np.random.default_rng(seed)
+    sides = ([], [])
+    for file in rng.choice(files, n_photographs, replace=False):
+        photograph = imread(file)
+        border = 3 * photograph.shape[1] // 5
+        sides[0].append(_patches(photograph[:, :border], side, 40, rng))
+        sides[1].append(_patches(photograph[:, border:], side, 30, rng))
+    X_train, X_test = (np.concatenate(patches)[:, None] for patches in sides)
+    return Data(X_train, np.repeat(range(n_photographs), 40), X_test,
+                np.repeat(range(n_photographs), 30))  # fmt: skip
+
+
+def _patches(photograph, side, n, rng):
+    """Squares at places drawn evenly."""
+    views = np.lib.stride_tricks.sliding_window_view(photograph, (side, side))
+    rows, columns = (rng.integers(size, size=n) for size in views.shape[:2])
+    return views[rows, columns]
+
+
 def table(folder, seed, *, load):
     X, y = load(return_X_y=True)
     return _random_split(X, y, seed, share=0.3, stratify=y)
@@ -204,6 +237,10 @@ _SERIES = [
     Task("digits_spoken", digits_spoken, "series"),
     Task("ecg5000", ecg5000, "series", imbalanced=True),
 ]
+_IMAGES = [
+    Task("digit_canvas", digit_canvas, "image"),
+    Task("photographs", photographs, "image"),
+]
 _TABLES = [
     Task(f"table_{name}", partial(table, load=load), "table", kinds=OF_TABLES)
     for name, load in (
@@ -216,10 +253,7 @@ _VALUES = [
     Task(f"value_{name}", partial(uci, name=name), "table", "value", OF_TABLES)
     for name in ("concrete", "energy", "yacht", "kin8nm")
 ]
-TASKS = {
-    task.name: task
-    for task in (*_SERIES, Task("digit_canvas", digit_canvas, "image"), *_TABLES, *_VALUES)
-}
+TASKS = {task.name: task for task in (*_SERIES, *_IMAGES, *_TABLES, *_VALUES)}
 # Parts of the training samples alone, to choose on. Of bearings the first 54,000 values of every
 # record to learn from, the next 18,000 to be tested on.
 _CHOOSING = [
@@ -235,6 +269,7 @@ _CHOOSING = [
     Task("digits_spoken_choosing", partial(digits_spoken, choosing=True), "series"),
     Task("ecg5000_choosing", partial(inner, load=ecg5000), "series"),
     Task("digit_canvas_choosing", partial(inner, load=digit_canvas), "image"),
+    Task("photographs_choosing", partial(photographs, choosing=True), "image"),
 ]
 CHOOSING = {task.name: task for task in _CHOOSING}
 # The paper's length of a window and, as there, several operating conditions in one set.

@@ -9,9 +9,9 @@ for every model.
         [--models DRSN MiniRocket ...] [--kinds gaussian ...] [--snr -10 -5 0 5 none]
         [--protocols matched clean] [--variant NAME '{"width": 32}'] [--compare DRSN "DRSN plain"]
 
-FOLDER holds cwru, mitbih, nstdb, fsdd, ecg5000 and uci_regression, as far as the tasks ask for
-them. Every cell is measured in a process of its own and written down at once; the next run goes on
-from there. Cells of another version of the code, of other parameters or of another protocol are
+FOLDER holds cwru, mitbih, nstdb, fsdd, ecg5000, images and uci_regression, as far as the tasks ask
+for them. Every cell is measured in a process of its own and written down at once; the next run goes
+on from there. Cells of another version of the code, of other parameters or of another protocol are
 kept but do not count; with --any-code those of another version do.
 """
 

@@ -1,16 +1,16 @@
 """What a unit had better do to its features: thresholds, gates or nothing, in noise.
 
 On parts of the training samples alone, so that what is chosen here has seen no test: ten conditions
-of a bearing at two loads, spoken digits, heartbeats, digits on a canvas, in white noise. Everything
-but the unit and the pooling is the classifier's default. What was tried and is no mode of the
-library, see _shrinkage.py, and other parameters, one at a time, are measured on the bearings,
-those that matter to images on the canvas.
+of a bearing at two loads, spoken digits, heartbeats, digits on a canvas, in white noise, and
+patches of photographs without. Everything but the unit and the pooling is the classifier's default.
+What was tried and is no mode of the library, see _shrinkage.py, and other parameters, one at a
+time, are measured on the bearings, those that matter to images on images.
 
     python benchmarks/bench_shrinkage.py --data FOLDER [--seeds 5] [--tasks bearing_0_choosing ...]
         [--snr LEVEL] [--variants proportional ...]
 
-FOLDER holds cwru, fsdd, ecg5000. Cells are kept as by bench_noise_robustness.py: the next run goes
-on from there.
+FOLDER holds cwru, fsdd, ecg5000, images. Cells are kept as by bench_noise_robustness.py: the next
+run goes on from there.
 """
 
 import itertools
@@ -31,7 +31,7 @@ from _cells import (
 )
 from _models import Model, drsn, ours
 from _shrinkage import TRIED, ShrinkingClassifier
-from _sweep import Sweep, sweep_parser
+from _sweep import QUIET, Sweep, sweep_parser
 from _tasks import CHOOSING
 
 FIRST = "proportional"  # the default, which the others are compared with
@@ -68,18 +68,21 @@ _LEVERS = {
     "augment='nudge', 'sign_flip'": {"augment": ("nudge", "sign_flip")},
     "augment='nudge', 'noise'": {"augment": ("nudge", "noise")},
 }
-# and on the canvas.
+# and on images.
 _SHARED = ("depth=6", "width=32", "kernel_size=3", "max_epochs=80", "dropout=0.3",
            "augment=None", "augment='shift'")  # fmt: skip
 _LEVERS_OF_IMAGES = {name: _LEVERS[name] for name in _SHARED} | {
     "kernel_size=7": {"kernel_size": 7},
     "stem_kernel_size=5": {"stem_kernel_size": 5},
     "downsampling='subsample'": {"downsampling": "subsample"},
+    "augment='nudge'": {"augment": "nudge"},
+    "augment='mild_noise'": {"augment": "mild_noise"},
     "augment='nudge', 'mild_noise'": {"augment": ("nudge", "mild_noise")},
     "augment='nudge', 'occasional_noise'": {"augment": ("nudge", "occasional_noise")},
 }
-# Where there is something to gain: noise in dB.
+# Where there is something to gain: noise in dB, photographs without.
 LEVELS = {name: -10.0 if name.startswith("bearing") else 0.0 for name in CHOOSING}
+LEVELS["photographs_choosing"] = None
 BEARINGS = [name for name in CHOOSING if name.startswith("bearing")]
 
 
@@ -140,7 +143,8 @@ def groups(names):
 def main():
     parser = sweep_parser(__doc__.partition("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=CHOOSING, default=list(CHOOSING))
-    parser.add_argument("--snr", type=float, help="default: -10 for bearings, 0 for the rest")
+    parser.add_argument("--snr", type=float, help="default: -10 for bearings, none for "
+                        "photographs, 0 for the rest")  # fmt: skip
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -148,7 +152,8 @@ def main():
     print_setting(head)
 
     def noise_of(task):
-        return "gaussian", LEVELS[task.name] if arguments.snr is None else arguments.snr
+        level = LEVELS[task.name] if arguments.snr is None else arguments.snr
+        return QUIET if level is None else ("gaussian", level)
 
     sweep = Sweep(
         "shrinkage",

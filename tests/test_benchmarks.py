@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import ttest_rel
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
@@ -229,6 +230,31 @@ def test_a_part_of_the_training_samples_is_chosen_on(tmp_path):
     assert (len(chosen.X_train), len(chosen.X_test)) == (800, 400)
     kept = {X.tobytes() for X in whole.X_train}
     assert {X.tobytes() for X in [*chosen.X_train, *chosen.X_test]} == kept
+
+
+def test_photographs_are_chosen_on_or_tested_with(tmp_path):
+    """The brightness of a pixel tells its photograph, or whether it lies in the left part."""
+    tasks = CHOOSING["photographs_choosing"], TASKS["photographs"]
+    with pytest.raises(FileNotFoundError, match="expected 40 pictures or more"):
+        tasks[0].load(tmp_path, 0)
+    folder = tmp_path / "images" / "train400"
+    folder.mkdir(parents=True)
+    for number in range(50):
+        photograph = np.full((60, 100), number, np.uint8)
+        photograph[:30, :60] = 255
+        Image.fromarray(photograph).save(folder / f"{number:02d}.png")
+    photographs = []
+    for task in tasks:
+        data = task.load(tmp_path, 0)
+        assert (data.X_train.shape, data.X_test.shape) == ((800, 1, 24, 24), (600, 1, 24, 24))
+        assert (data.X_train == 1).any()
+        assert not (data.X_test == 1).any()
+        numbers = np.rint(255 * data.X_test[:, 0, 0, 0]).astype(int).reshape(20, 30)
+        assert (numbers == numbers[:, :1]).all()
+        assert (data.y_test.reshape(20, 30) == np.arange(20)[:, None]).all()
+        photographs.append({*numbers[:, 0]})
+    assert len(photographs[0]) == len(photographs[1]) == 20
+    assert not photographs[0] & photographs[1]
 
 
 def cells(*accuracies):

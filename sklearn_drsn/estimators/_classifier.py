@@ -91,13 +91,13 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         samples, or ``f(batch, generator) -> batch`` on tensors. Samples of unit power, as
         ``normalize="sample"`` makes them, keep it in noise. On tables only "noise" or a callable,
         and "auto" changes nothing there. To series and images whose patterns are aligned, in the
-        sense that targets explain more than 0.5 % of the variance of the values at their places,
-        "auto" adds mild noise, and "noise" to such series if white noise makes more than two thirds
-        of their power. It nudges other series and images, and adds mild noise as well to series of
-        steady power of which white noise makes less than a twentieth, and occasional noise to
-        images of which it makes as little. Coloured noise is not seen, and none in fewer than 16
-        values or more than 64 channels, in images of fewer than 8 pixels a side or more than 16
-        channels; None changes nothing.
+        sense that targets explain more than 0.5 % of the variance of the values at their places (in
+        images 5 % of what white noise leaves), "auto" adds mild noise, and "noise" to such series
+        if white noise makes more than two thirds of their power. It nudges other series and images,
+        and adds mild noise as well to series of steady power of which white noise makes less than a
+        twentieth, and occasional noise to images of which it, or texture, makes less than 1.5 %.
+        Coloured noise is not seen, and none in fewer than 16 values or more than 64 channels, in
+        images of fewer than 8 pixels a side or more than 16 channels; None changes nothing.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``; "balanced" by their frequency in
         training. Validation samples have them too.

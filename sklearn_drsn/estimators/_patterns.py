@@ -23,16 +23,17 @@ PATTERNS = ("aligned", "aligned_in_noise", "drowned", "steady", "clear", "anywhe
 # They are judged by at most so many rows, values of each, and targets,
 _MOST_ROWS, _MOST_VALUES, _MOST_TARGETS = 1024, 1024, 16
 _VALUES_READ = 2**18  # at a time
-# and by the share that is explained, of which few rows make much by chance.
-_LEAST_SHARE, _SHARE_BY_CHANCE = 0.005, 2.0
+# and by the share that is explained, of which few rows make much by chance. In images it is that of
+# what white noise leaves: light and shade explain some, wherever things are.
+_LEAST_SHARE, _LEAST_SHARE_IN_IMAGES, _SHARE_BY_CHANCE = 0.005, 0.05, 2.0
 # Power is looked at in so many parts of a series. Means may differ by a share, or by a multiple of
 # what they would by chance, as long as that is no large share.
 _N_PARTS, _SHARE_OF_POWER, _TIMES_CHANCE, _LARGEST_CHANCE = 8, 0.01, 2.0, 0.05
 # Where no noise hides it, speech is uneven by 1.0 and vibration by less than 0.1.
 _SHARE_WHERE_SEEN = 0.2
 # Shares of the power of series that white noise makes, 2/3 at -3 dB. Pink noise passes for little
-# white noise: at 0 dB for 0.07.
-_MUCH_NOISE, _LITTLE_NOISE = 2 / 3, 0.05
+# white noise: at 0 dB for 0.07. In images texture passes for some.
+_MUCH_NOISE, _LITTLE_NOISE, _LITTLE_NOISE_IN_IMAGES = 2 / 3, 0.05, 0.015
 # The lowest of so many parts of a spectrum is taken for noise; the narrowest one, lest few series
 # read too low, and the fewest values it needs.
 _PARTS_OF_SPECTRUM, _NARROWEST, _SHORTEST = 32, 4, 16
@@ -57,7 +58,7 @@ def find_pattern(X, targets, rows, scaler):
         "aligned": at places of their own, and "aligned_in_noise" if white noise makes more than two
         thirds of the power of series; else in series that, on average, have as much power in every
         part "drowned", if white noise makes more than two thirds, and "steady", if it makes less
-        than a twentieth; "clear" images have as little; else "anywhere".
+        than a twentieth; in images "clear", if it makes less than 1.5 %; else "anywhere".
     """
     if targets.ndim == 2:
         targets = targets[:, :_MOST_TARGETS]
@@ -74,7 +75,7 @@ def find_pattern(X, targets, rows, scaler):
         return "anywhere"
     share = explained_share(values.reshape(len(values), -1), targets)
     noise = share_of_white_noise(stretches)
-    if share > _LEAST_SHARE + _SHARE_BY_CHANCE / len(chosen):
+    if share > _least_share(X.ndim, noise) + _SHARE_BY_CHANCE / len(chosen):
         seen = stretches.shape[2:] == X.shape[2:] or is_steady(values, _SHARE_WHERE_SEEN)
         noisy = X.ndim == 3 and noise > _MUCH_NOISE and seen
         return "aligned_in_noise" if noisy else "aligned"
@@ -82,9 +83,16 @@ def find_pattern(X, targets, rows, scaler):
         return "drowned"
     if noise < _LITTLE_NOISE and is_steady(values, _SHARE_WHERE_SEEN):
         return "steady"
-    if noise < _LITTLE_NOISE and X.ndim == 4:
+    if noise < _LITTLE_NOISE_IN_IMAGES and X.ndim == 4:
         return "clear"
     return "anywhere"
+
+
+def _least_share(ndim, noise):
+    """That targets explain of the variance where patterns are aligned; noise is NaN if unknown."""
+    if ndim == 3 or math.isnan(noise):
+        return _LEAST_SHARE
+    return max(_LEAST_SHARE, _LEAST_SHARE_IN_IMAGES * (1 - noise))
 
 
 def is_steady(x, tolerance=_SHARE_OF_POWER):

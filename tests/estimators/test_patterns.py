@@ -101,7 +101,7 @@ def spots(n=300, snr_db=20.0, n_channels=1, size=20, seed=0):
         ({}, ("nudge", "occasional_noise")),
         ({"n_channels": 3}, ("nudge", "occasional_noise")),
         ({"size": 41}, ("nudge", "occasional_noise")),
-        ({"snr_db": 6.0}, "nudge"),
+        ({"snr_db": 15.0}, "nudge"),
         ({"n_channels": 17}, "nudge"),  # of which too few pixels are looked at
     ],
     ids=str,
@@ -111,6 +111,18 @@ def test_clear_images_learn_with_occasional_noise(estimator, options, augment):
     fits = [estimator(max_epochs=1, augment=a).fit(X, y) for a in ("auto", augment)]
     assert fits[0].augment_ == augment
     np.testing.assert_array_equal(*(fitted.embed(X) for fitted in fits))
+
+
+@pytest.mark.parametrize(
+    ("shade", "snr_db", "pattern"),
+    [(0.15, 20, "clear"), (0.15, 0, "anywhere"), (0.4, 20, "aligned"), (0.4, 0, "aligned")],
+)
+def test_light_and_shade_do_not_align_images(shade, snr_db, pattern):
+    """Light from the left or the right tells 2 % of the variance of spots anywhere, or 13 %."""
+    X, y = spots(1000, snr_db=300)
+    X += shade * (2 * y[:, None, None, None] - 1) * np.linspace(-1.7, 1.7, X.shape[3])
+    X += 10 ** (-snr_db / 20) * np.random.default_rng(1).normal(size=X.shape)
+    assert _patterns.find_pattern(X, y, np.arange(1000), InputScaler("sample")) == pattern
 
 
 def test_texture_passes_for_noise(classifier):
