@@ -75,7 +75,6 @@ _LEVERS_OF_IMAGES = {name: _LEVERS[name] for name in _SHARED} | {
     "kernel_size=7": {"kernel_size": 7},
     "stem_kernel_size=5": {"stem_kernel_size": 5},
     "downsampling='subsample'": {"downsampling": "subsample"},
-    "augment='nudge'": {"augment": "nudge"},
     "augment='mild_noise'": {"augment": "mild_noise"},
     "augment='nudge', 'mild_noise'": {"augment": ("nudge", "mild_noise")},
     "augment='nudge', 'occasional_noise'": {"augment": ("nudge", "occasional_noise")},

@@ -233,26 +233,31 @@ def test_a_part_of_the_training_samples_is_chosen_on(tmp_path):
 
 
 def test_photographs_are_chosen_on_or_tested_with(tmp_path):
-    """The brightness of a pixel tells its photograph, or whether it lies in the left part."""
+    """The contrast of stripes tells the photograph, and louder ones the left part."""
     tasks = CHOOSING["photographs_choosing"], TASKS["photographs"]
     with pytest.raises(FileNotFoundError, match="expected 40 pictures or more"):
         tasks[0].load(tmp_path, 0)
     folder = tmp_path / "images" / "train400"
     folder.mkdir(parents=True)
     for number in range(50):
-        photograph = np.full((60, 100), number, np.uint8)
-        photograph[:30, :60] = 255
+        photograph = np.zeros((60, 100), np.uint8)
+        photograph[::2] = 1 + number
+        photograph[::2, :60] += 100
         Image.fromarray(photograph).save(folder / f"{number:02d}.png")
     photographs = []
     for task in tasks:
         data = task.load(tmp_path, 0)
-        assert (data.X_train.shape, data.X_test.shape) == ((800, 1, 24, 24), (600, 1, 24, 24))
-        assert (data.X_train == 1).any()
-        assert not (data.X_test == 1).any()
-        numbers = np.rint(255 * data.X_test[:, 0, 0, 0]).astype(int).reshape(20, 30)
-        assert (numbers == numbers[:, :1]).all()
+        np.testing.assert_allclose(data.X_train.mean(axis=(1, 2, 3)), 0, atol=1e-6)
+        contrasts = [
+            np.rint(255 * np.ptp(X, axis=(1, 2, 3))).astype(int).reshape(20, n)
+            for X, n in ((data.X_train, 40), (data.X_test, 30))
+        ]
+        np.testing.assert_array_equal(contrasts[0] - 100, contrasts[1][:, :1].repeat(40, axis=1))
+        np.testing.assert_array_equal(contrasts[1], contrasts[1][:, :1].repeat(30, axis=1))
+        assert data.X_train.shape[1:] == data.X_test.shape[1:] == (1, 24, 24)
         assert (data.y_test.reshape(20, 30) == np.arange(20)[:, None]).all()
-        photographs.append({*numbers[:, 0]})
+        assert (data.y_train.reshape(20, 40) == np.arange(20)[:, None]).all()
+        photographs.append({*contrasts[1][:, 0]})
     assert len(photographs[0]) == len(photographs[1]) == 20
     assert not photographs[0] & photographs[1]
 
