@@ -10,6 +10,7 @@ figures.
         [--snr -5 -4 ... 5 none] [--models DRSN-CW ResNet ...] [--device cpu]
 
 FOLDER holds cwru. Cells are kept as by bench_noise_robustness.py: the next run goes on from there.
+Some were measured already: --output benchmarks/measured --any-code goes on from those.
 """
 
 import itertools
