@@ -129,7 +129,7 @@ def digit_canvas(folder, seed):
     return Data(X[:1200], y[:1200], X[1200:], y[1200:])
 
 
-def photographs(folder, seed, *, choosing=False, n_photographs=20, side=24):
+def photographs(folder, seed, *, choosing=False):
     """Which of twenty photographs a patch is from, 40 to learn from each, 30 tested.
 
     Patches lie anywhere, those to learn from in the left three fifths of a photograph, the others
@@ -138,26 +138,25 @@ def photographs(folder, seed, *, choosing=False, n_photographs=20, side=24):
     from matplotlib.image import imread
 
     files = sorted((folder / "images" / "train400").glob("*.png"))[not choosing :: 2]
-    if len(files) < n_photographs:
+    if len(files) < 20:
         raise FileNotFoundError(
-            f"expected {2 * n_photographs} pictures or more in images/train400, every second "
-            f"to be drawn from, found {len(files)} of these"
+            "expected 40 pictures or more in images/train400, every second to be drawn from, "
+            f"found {len(files)} of these"
         )
     rng = np.random.default_rng(seed)
-    sides = ([], [])
-    for file in rng.choice(files, n_photographs, replace=False):
+    train, test = [], []
+    for file in rng.choice(files, 20, replace=False):
         photograph = imread(file)
         border = 3 * photograph.shape[1] // 5
-        sides[0].append(_patches(photograph[:, :border], side, 40, rng))
-        sides[1].append(_patches(photograph[:, border:], side, 30, rng))
-    X_train, X_test = map(np.concatenate, sides)
-    return Data(X_train, np.repeat(range(n_photographs), 40), X_test,
-                np.repeat(range(n_photographs), 30))  # fmt: skip
+        train.append(_patches(photograph[:, :border], 40, rng))
+        test.append(_patches(photograph[:, border:], 30, rng))
+    y_train, y_test = (np.repeat(range(20), len(of[0])) for of in (train, test))
+    return Data(np.concatenate(train), y_train, np.concatenate(test), y_test)
 
 
-def _patches(photograph, side, n, rng):
+def _patches(photograph, n, rng):
     """Squares at places drawn evenly, centred so that their offsets let no noise drown them."""
-    views = np.lib.stride_tricks.sliding_window_view(photograph, (side, side))
+    views = np.lib.stride_tricks.sliding_window_view(photograph, (24, 24))
     rows, columns = (rng.integers(size, size=n) for size in views.shape[:2])
     patches = views[rows, columns]
     return (patches - patches.mean(axis=(1, 2), keepdims=True))[:, None]
