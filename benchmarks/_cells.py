@@ -5,6 +5,7 @@ import ctypes
 import functools
 import gc
 import hashlib
+import inspect
 import json
 import math
 import multiprocessing
@@ -132,26 +133,57 @@ def memory_mib(field):
 
 # --- what was measured, and where ----------------------------------------------------------------
 
-# All that a fit of a classifier or regressor runs through.
-_CODE = ("functional.py", "layers/*.py", "networks/_drsn.py", "estimators/*.py")
-_OTHERS = ("_denois", "_images", "_patches", "_restor", "_transformer")
+
+_ROOTS = (Path(sklearn_drsn.__file__).parents[1], Path(__file__).parent)
 
 
 @functools.cache
-def fingerprint(root=Path(sklearn_drsn.__file__).parent):
-    """Short hash of the library's code, comments and docstrings apart."""
-    paths = sorted(path for pattern in _CODE for path in root.glob(pattern))
-    trees = [_without_docstrings(path) for path in paths if not path.name.startswith(_OTHERS)]
-    return hashlib.sha1("".join(trees).encode()).hexdigest()[:10]
+def fingerprint(path, roots=_ROOTS):
+    """Short hash of the code that a file runs through, comments and docstrings apart."""
+    code = sorted(ast.dump(_without_docstrings(_parsed(of))) for of in imported_files(path, roots))
+    return hashlib.sha1("".join(code).encode()).hexdigest()[:10]
 
 
-def _without_docstrings(path):
-    tree = ast.parse(path.read_text("utf-8"))
+def imported_files(path, roots=_ROOTS):
+    """A file, what it imports from below ``roots``, what that imports, and so on.
+
+    A package counts only where something is imported from the package itself.
+    """
+    found, waiting = set(), [Path(path)]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += (file for name in _imported(_parsed(path)) for file in _files(name, roots))
+    return found
+
+
+def _parsed(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+def _imported(tree):
+    """Dotted names of modules, or of what may be one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files(name, roots):
+    for root in roots:
+        place = root.joinpath(*name.split("."))
+        yield from filter(Path.is_file, (place.with_suffix(".py"), place / "__init__.py"))
+
+
+def _without_docstrings(tree):
     for node in ast.walk(tree):
         kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
         if isinstance(node, kinds) and ast.get_docstring(node) is not None:
             del node.body[0]
-    return ast.dump(tree)
+    return tree
 
 
 def setting(*packages, **more):
@@ -159,7 +191,7 @@ def setting(*packages, **more):
     names = ("scikit-learn", "torch", "numpy", "scipy", *packages)
     return {
         "sklearn_drsn": sklearn_drsn.__version__,
-        "code": fingerprint(),
+        "code": fingerprint(inspect.getfile(sklearn_drsn.DRSNClassifier)),
         **{name: version(name) for name in names},
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -1,6 +1,7 @@
 """Contestants of the sweeping benchmarks, each as its authors advise."""
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -142,8 +143,10 @@ class Model:
         estimator = self.make(task, (1, 1), 0, device)
         key = {"model": self.name, "parameters": _parameters_hash(estimator)}
         if self.is_ours:
-            return {**key, "code": fingerprint(), "device": device}
-        return {**key, "code": " ".join(f"{name} {version(name)}" for name in self.packages)}
+            code = f"{fingerprint(inspect.getfile(type(estimator)))} torch {version('torch')}"
+            return {**key, "code": code, "device": device}
+        packages = [f"{name} {version(name)}" for name in self.packages]
+        return {**key, "code": " ".join([*packages, *_own_functions(estimator)])}
 
 
 def _parameters_hash(estimator):
@@ -152,6 +155,17 @@ def _parameters_hash(estimator):
     items = estimator.get_params(deep=True).items()
     parameters = sorted((name, _name(value)) for name, value in items if name != "steps")
     return hashlib.sha1(repr((type(estimator).__name__, parameters)).encode()).hexdigest()[:10]
+
+
+def _own_functions(estimator):
+    """Short hash of the source of the functions among the parameters, if there are any."""
+    functions = {
+        getattr(value, "func", value)
+        for name, value in estimator.get_params(deep=True).items()
+        if callable(value)
+    }
+    sources = sorted(map(inspect.getsource, functions))
+    return [hashlib.sha1("".join(sources).encode()).hexdigest()[:10]] * bool(sources)
 
 
 def _name(value):

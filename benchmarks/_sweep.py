@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, r2_score, root_mean_squared_error
+from threadpoolctl import threadpool_limits
 
 from _cells import CellStore, Cost, in_child
 from _tasks import noisy_rows
@@ -91,9 +92,9 @@ class Sweep:
 
     @functools.cache  # noqa: B019 - a sweep lives as long as its process
     def _key_of_data(self, task):
-        """Name, version and content: other data have other cells."""
-        data = vars(task.load(self.folder, 0))
-        arrays = [data[name] for name in ("X_train", "y_train", "X_test", "y_test")]
+        """Name, version and content, of the first seed: other data have other cells."""
+        data = task.load(self.folder, 0)
+        arrays = [data.X_train, data.y_train, data.X_test, data.y_test, *data.recordings.values()]
         content = hashlib.sha1(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays))
         return {"task": task.name, "version": task.version, "data": content.hexdigest()[:10]}
 
@@ -151,6 +152,7 @@ def measure(model, task, data, train, tests, seed, device):
     CPU seconds are those of this process; memory is what the fit and a prediction add at their
     peaks.
     """
+    threadpool_limits(1)  # of this process: torch's, OpenMP's and those of linear algebra
     X, y = noisy_rows(task, data, "train", *train, seed), data.y_train
     make = functools.partial(model.make, task, data.X_train.shape[1:], seed, device)
     warnings.simplefilter("ignore")  # MLP and others that stop at their last iteration

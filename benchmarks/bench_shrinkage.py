@@ -34,9 +34,8 @@ from _shrinkage import TRIED, ShrinkingClassifier
 from _sweep import QUIET, Sweep, sweep_parser
 from _tasks import CHOOSING
 
-FIRST = "proportional"  # the default, which the others are compared with
 _OURS = {
-    FIRST: {},
+    "proportional": {},
     "channel_wise": {"threshold_mode": "channel_wise"},
     "channel_shared": {"threshold_mode": "channel_shared"},
     "squeeze_excitation": {"threshold_mode": "squeeze_excitation"},
@@ -44,6 +43,7 @@ _OURS = {
     "proportional, average": {"pooling": "average"},
     "None, average": {"threshold_mode": None, "pooling": "average"},
 }
+REFERENCES = ("proportional", "None")  # the default and the plain network
 # One parameter at a time, everything else by default, on the bearings
 _LEVERS = {
     "depth=2": {"depth": 2},
@@ -105,32 +105,43 @@ VARIANTS = (
 )
 
 
-def accuracies(sweep, noise_of):
-    """``{variant: {task: accuracy of every seed}}``, of the cells that there are."""
+def collect(sweep, noise_of):
+    """``{variant: {task: results of every seed}}``, of the cells that there are."""
     found = {name: {} for name in sweep.models}
     for name, task in itertools.product(sweep.models, sweep.tasks):
         noise = noise_of(task)
         if results := sweep.results(task, name, noise, noise):
-            found[name][task.name] = [r["accuracy"] for r in results]
+            found[name][task.name] = results
     return found
 
 
-def lines(found, tasks, average=False):
-    """Mean of every variant over seeds and tasks, and the first minus it, paired.
+def values(by_task, groups, field="accuracy"):
+    """Of every pair of a seed and a task of a group; of several groups their mean, by seed."""
+    of_groups = [
+        np.array([[r[field] for r in by_task[task]] for task in group]) for group in groups
+    ]
+    if len(groups) == 1:
+        return of_groups[0].ravel()
+    return np.mean([of.mean(axis=0) for of in of_groups], axis=0)
 
-    Over pairs of a seed and a task; with ``average`` over seeds, the tasks of a seed averaged.
+
+def lines(found, groups):
+    """Name, accuracy, its spread, CPU seconds of a fit and paired differences of every variant.
+
+    Differences, with half of their intervals, from each of ``REFERENCES`` that was measured.
     """
-    measured = {name: values for name, values in found.items() if values.keys() >= set(tasks)}
+    tasks = {*itertools.chain(*groups)}
+    measured = {name: by_task for name, by_task in found.items() if by_task.keys() >= tasks}
     for name, by_task in measured.items():
-        values, first = (
-            np.array([of[task] for task in tasks]) for of in (by_task, measured.get(FIRST, by_task))
-        )
-        if average:
-            values, first = values.mean(axis=0), first.mean(axis=0)
-        difference = [None, None]
-        if name != FIRST and FIRST in measured:
-            difference = paired_interval(first.ravel(), values.ravel())
-        yield [name, *mean_and_spread(values.ravel()), *difference]
+        accuracy = values(by_task, groups)
+        seconds = float(values(by_task, groups, "fit_seconds").mean())
+        differences = [
+            paired_interval(accuracy, values(measured[other], groups))
+            if other in measured and other != name
+            else None
+            for other in REFERENCES
+        ]
+        yield [name, *mean_and_spread(accuracy), seconds, *differences]
 
 
 def groups(names):
@@ -162,18 +173,21 @@ def main():
         arguments,
     )
     failures = sweep.run()
-    found = accuracies(sweep, noise_of)
-    tables = {" and ".join(of): list(lines(found, of)) for of in groups(arguments.tasks)}
-    if len(tables) > 1:
-        tables["mean over tasks"] = list(lines(found, arguments.tasks, average=True))
-    for tasks, table in tables.items():
+    found = collect(sweep, noise_of)
+    every = groups([task.name for task in sweep.tasks])
+    tables = {" and ".join(of): list(lines(found, [of])) for of in every}
+    if len(every) > 1:
+        tables[f"mean of the {len(every)}"] = list(lines(found, every))
+    for title, table in tables.items():
         shown = [
-            [name, show(mean, spread), "" if gap is None else show(gap, half, 3, "+")]
-            for name, mean, spread, gap, half in table
+            [name, show(mean, spread), f"{seconds:.1f}"]
+            + ["" if gap is None else show(*gap, 3, "+") for gap in differences]
+            for name, mean, spread, seconds, *differences in table
         ]
-        title = f"{tasks}: accuracy, mean ± spread over seeds; {FIRST} minus it, paired, 95 %"
-        print_table(title, ["threshold_mode, pooling", "accuracy", "difference"], shown)
-    document = {"setting": head, "tables": tables, "failures": failures}
+        header = ["threshold_mode, pooling", "accuracy", "CPU s of a fit"]
+        header += [f"minus {name}" for name in REFERENCES]
+        print_table(f"{title}: mean ± spread over seeds and tasks; paired, 95 %", header, shown)
+    document = {"setting": head, "tables": tables, "results": found, "failures": failures}
     write_json(arguments.output / "shrinkage.json", document)
     sys.exit(1 if failures else 0)
 

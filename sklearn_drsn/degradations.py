@@ -58,7 +58,7 @@ def motion_blur_kernel(
     Raises
     ------
     ValueError
-        If `length` is less than 1 or not finite.
+        If `length` is less than 1 or not finite, or `angle` is not finite.
 
     Examples
     --------
@@ -69,6 +69,8 @@ def motion_blur_kernel(
         raise ValueError(f"expected a finite length of at least 1, got {length}")
     if angle is None:
         angle = check_generator(random_state).uniform(0, 180)
+    if not np.isfinite(angle):
+        raise ValueError(f"expected a finite angle, got {angle}")
     half = (length - 1) / 2
     row, column = _grid(int(np.ceil(half)))
     cosine, sine = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))

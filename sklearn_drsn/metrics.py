@@ -52,13 +52,13 @@ def snr_db(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     20.0
     """
     truth, prediction = _check_pair(y_true, y_pred)
-    energy = _energy(truth)
-    if not energy.all():
+    level = _level(truth)
+    if np.isneginf(level).any():
         raise ValueError(
             "expected no sample of y_true to be zero throughout (it has no signal-to-noise ratio), "
-            f"got zeros in sample {int(np.argmin(energy))}"
+            f"got zeros in sample {int(np.argmin(level))}"
         )
-    return float(np.mean(_decibels(energy, _energy(truth - prediction))))
+    return float(np.mean(_decibels(level, _level(truth - prediction))))
 
 
 def snr_improvement(y_true: ArrayLike, y_pred: ArrayLike, X_noisy: ArrayLike) -> float:
@@ -100,7 +100,7 @@ def snr_improvement(y_true: ArrayLike, y_pred: ArrayLike, X_noisy: ArrayLike) ->
     """
     truth, prediction = _check_pair(y_true, y_pred)
     _, noisy = _check_pair(y_true, X_noisy, "X_noisy")
-    gains = _decibels(_energy(truth - noisy), _energy(truth - prediction))
+    gains = _decibels(_level(truth - noisy), _level(truth - prediction))
     if np.isposinf(gains).any() and np.isneginf(gains).any():
         raise ValueError(
             f"expected gains that have a mean, got inf in sample {int(np.argmax(gains))} and -inf "
@@ -147,10 +147,8 @@ def psnr(y_true: ArrayLike, y_pred: ArrayLike, *, data_range: float) -> Array:
     """
     _check_data_range(data_range)
     truth, prediction = _check_pair(y_true, y_pred)
-    n_values = truth[0].size
-    return _decibels(
-        np.full(len(truth), float(data_range) ** 2), _energy(truth - prediction) / n_values
-    )
+    peak = 2 * np.log10(float(data_range)) + np.log10(truth[0].size)
+    return _decibels(np.full(len(truth), peak), _level(truth - prediction))
 
 
 def ssim(
@@ -357,16 +355,19 @@ def _side_mean(error: Array, row: Integers, start: Integers, n: Integers, direct
     return np.mean(error[row[:, None], columns], axis=1, where=is_counted)
 
 
-def _energy(x: Array) -> Array:
-    """Sum of squares of each sample."""
-    return np.sum(np.square(x), axis=tuple(range(1, x.ndim)))
+def _level(x: Array) -> Array:
+    """Logarithm to base 10 of the sum of squares of each sample, which itself may overflow."""
+    x = x.reshape(len(x), -1)
+    exponent = np.frexp(np.abs(x).max(axis=1))[1]
+    energy = np.sum(np.square(np.ldexp(x, -exponent[:, None])), axis=1)
+    with np.errstate(divide="ignore"):  # minus infinity for zeros
+        return np.log10(energy) + 2 * np.log10(2) * exponent
 
 
 def _decibels(signal: Array, noise: Array) -> Array:
-    """Ratio in decibels; 0 where both are zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Logarithms apart, since the quotient of tiny numbers would overflow.
-        difference = np.log10(signal) - np.log10(noise)
+    """Difference of levels in decibels; 0 where both are of zeros."""
+    with np.errstate(invalid="ignore"):
+        difference = signal - noise
     return 10.0 * np.where(signal == noise, 0.0, difference)
 
 

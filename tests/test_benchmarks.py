@@ -12,9 +12,19 @@ import torch
 from PIL import Image
 from scipy.stats import ttest_rel
 
+import sklearn_drsn
+
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from _cells import CellStore, fingerprint, in_child, mean_and_spread, paired_interval, show
+from _cells import (
+    CellStore,
+    fingerprint,
+    imported_files,
+    in_child,
+    mean_and_spread,
+    paired_interval,
+    show,
+)
 from _figures import draw
 from _models import MODELS, ours
 from _shrinkage import TRIED, Shrinkage, ShrinkingClassifier
@@ -69,9 +79,13 @@ def test_parts_of_a_key_can_be_ignored(tmp_path):
 def test_only_code_changes_the_fingerprint(tmp_path):
     def of(name, text):
         folder = tmp_path / name
-        folder.mkdir()
-        (folder / "functional.py").write_text(text)
-        return fingerprint(folder)
+        (folder / "package").mkdir(parents=True)
+        (folder / "package" / "deep.py").write_text(text)
+        (folder / "package" / "__init__.py").write_text("import numpy\n")
+        (folder / "package" / "beside.py").write_text(f"unused = {name!r}\n")
+        (folder / "middle.py").write_text("from package.deep import f\n")
+        (folder / "top.py").write_text("import middle\n")
+        return fingerprint(folder / "top.py", (folder,))
 
     first = of("first", "def f(x):\n    return x + 1\n")
     assert (
@@ -79,6 +93,23 @@ def test_only_code_changes_the_fingerprint(tmp_path):
         == first
     )
     assert of("third", "def f(x):\n    return x + 2\n") != first
+
+
+def test_what_decides_on_augmentation_is_in_the_fingerprint():
+    root = Path(sklearn_drsn.__file__).parent
+    of_classifier = imported_files(root / "estimators" / "_classifier.py")
+    assert {root / "wavelets.py", root / "layers" / "_unit.py"} <= of_classifier
+    unused = root / "estimators" / "_restorers.py", root / "persistence" / "_onnx.py"
+    assert not {*unused} & of_classifier
+    assert all(path.is_file() for path in unused)
+
+
+def test_functions_of_contestants_are_in_their_key(monkeypatch):
+    task = TASKS["digit_canvas"]
+    before = MODELS["log-spectrum"].key(task)
+    monkeypatch.setattr("_models._log_magnitude", lambda X, shape: X)
+    after = MODELS["log-spectrum"].key(task)
+    assert before["code"] != after["code"]
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks beside threads
@@ -182,7 +213,7 @@ def test_a_part_of_the_paper_is_compared_with_that_part():
 
 @pytest.mark.parametrize("load", [0, 1])
 def test_what_is_chosen_on_lies_before_what_is_tested_on(tmp_path, load):
-    place = np.arange(120_000, dtype=np.float32)  # a value tells where in the record it was
+    place = np.arange(150_000, dtype=np.float32)  # a value tells where in the record it was
     names = [f"{fault}{size}" for fault in ("IR", "B", "OR") for size in ("007", "014", "021")]
     meta = [
         {"key": f"{name}_L{load}", "scale": 1.0, "name": name, "load": load}
@@ -190,12 +221,16 @@ def test_what_is_chosen_on_lies_before_what_is_tested_on(tmp_path, load):
     ]
     (tmp_path / "cwru").mkdir()
     records = {record["key"]: place for record in meta}
+    records[f"Normal_L{load}"] = place[:61_000]  # as long as the real one of load 0
     np.savez(tmp_path / "cwru" / "cwru_12k_de.npz", meta=json.dumps(meta), **records)
     task = TASKS["bearing" if load == 0 else "bearing_1"]
-    chosen, whole = (t.load(tmp_path, 0) for t in (CHOOSING[f"bearing_{load}_choosing"], task))
-    assert chosen.X_train.max() < chosen.X_test.min()
-    assert chosen.X_test.max() < whole.X_test.min()
-    assert len(chosen.X_test) == 340
+    whole, data = (t.load(tmp_path, 0) for t in (task, CHOOSING[f"bearing_{load}_choosing"]))
+    chosen = data.X_train, data.y_train, data.X_test, data.y_test
+    for name in np.unique(whole.y_test):
+        early, late = (X[y == name] for X, y in (chosen[:2], chosen[2:]))
+        assert early.max() < late.min()
+        assert late.max() < whole.X_test[whole.y_test == name].min()
+        assert 2 < len(early) / len(late) < 4
 
 
 def test_what_is_chosen_on_has_heard_no_speaker_of_the_test(tmp_path):
@@ -304,19 +339,26 @@ def test_a_panel_shows_one_kind_of_noise():
 def test_variants_are_compared_in_pairs_where_both_were_measured():
     names = ["bearing_0_choosing", "ecg5000_choosing", "bearing_1_choosing"]
     assert groups(names) == [["bearing_0_choosing", "bearing_1_choosing"], ["ecg5000_choosing"]]
+
+    def results(*accuracies):
+        return [{"accuracy": accuracy, "fit_seconds": 2.0} for accuracy in accuracies]
+
     found = {
-        "proportional": {"a": [0.9, 0.8], "b": [0.7, 0.8]},
-        "None": {"a": [0.8, 0.8], "b": [0.6, 0.6]},
-        "firm": {"a": [0.5, 0.5]},
+        "proportional": {"a": results(0.9, 0.8), "b": results(0.7, 0.8), "c": results(0.1, 0.3)},
+        "None": {"a": results(0.8, 0.8), "b": results(0.6, 0.6), "c": results(0.2, 0.2)},
+        "firm": {"a": results(0.5, 0.5)},
     }
-    first, none = lines(found, ["a", "b"])
-    assert first == ["proportional", pytest.approx(0.8), pytest.approx(0.0816497), None, None]
-    difference, half = paired_interval([0.9, 0.8, 0.7, 0.8], [0.8, 0.8, 0.6, 0.6])
+    first, none = lines(found, [["a", "b"]])
+    assert first[:4] == ["proportional", pytest.approx(0.8), pytest.approx(0.0816497), 2.0]
+    expected = paired_interval([0.9, 0.8, 0.7, 0.8], [0.8, 0.8, 0.6, 0.6])
+    assert first[4:] == [None, pytest.approx(expected)]
     assert none[0] == "None"
-    assert none[3:] == [pytest.approx(difference), pytest.approx(half)]
-    assert [line[0] for line in lines(found, ["a"])] == ["proportional", "None", "firm"]
-    _, averaged = lines(found, ["a", "b"], average=True)
-    assert averaged[3:] == pytest.approx(paired_interval([0.8, 0.8], [0.7, 0.7]))
+    assert none[4:] == [pytest.approx((-expected[0], expected[1])), None]
+    assert [line[0] for line in lines(found, [["a"]])] == ["proportional", "None", "firm"]
+    # Two loads count as one: the mean of a and b, then that of it and c.
+    averaged, _ = lines(found, [["a", "b"], ["c"]])
+    assert averaged[1] == pytest.approx(np.mean([(0.8 + 0.1) / 2, (0.8 + 0.3) / 2]))
+    assert averaged[5] == pytest.approx(paired_interval([0.45, 0.55], [0.45, 0.45]))
 
 
 @pytest.fixture

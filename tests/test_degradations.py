@@ -147,6 +147,11 @@ class TestMotionBlurKernel:
         with pytest.raises(ValueError, match=f"length of at least 1, got {length}"):
             motion_blur_kernel(length)
 
+    @pytest.mark.parametrize("angle", [np.nan, np.inf, -np.inf])
+    def test_refuses_angles(self, angle):
+        with pytest.raises(ValueError, match=f"a finite angle, got {angle}"):
+            motion_blur_kernel(3, angle=angle)
+
 
 class TestGaussianBlurKernel:
     @pytest.mark.parametrize("sigma", [0.4, 1.0, 2.5])

@@ -56,9 +56,11 @@ class TestSnr:
         with pytest.raises(ValueError, match="zeros in sample 1"):
             snr_db([[1.0, 2.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]])
 
-    def test_small_values_do_not_overflow(self):
-        tiny = 1e-150 * IMAGES
-        assert snr_db(tiny, 1.1 * tiny) == pytest.approx(20.0)
+    @pytest.mark.parametrize("unit", [1e-300, 1e-150, 1e160, 1e300])
+    def test_the_unit_does_not_matter(self, unit):
+        images = unit * IMAGES
+        assert snr_db(images, 1.1 * images) == pytest.approx(20.0)
+        assert snr_improvement(images, 1.01 * images, 1.1 * images) == pytest.approx(20.0)
 
 
 class TestImprovement:
@@ -99,6 +101,12 @@ class TestPsnr:
     def test_bytes_are_not_subtracted_as_bytes(self):
         black, white = (np.full((1, 2, 2), v, dtype=np.uint8) for v in (0, 255))
         assert psnr(black, white, data_range=255) == pytest.approx(0.0)
+
+    @pytest.mark.parametrize("unit", [1e-300, 1e-170, 1e160, 1e300])
+    def test_the_unit_does_not_matter(self, unit):
+        np.testing.assert_allclose(
+            psnr(unit * IMAGES, unit * NOISY, data_range=unit), psnr(IMAGES, NOISY, data_range=1.0)
+        )
 
     def test_exact_prediction_and_zero_truth(self):
         zeros = np.zeros((1, 4))

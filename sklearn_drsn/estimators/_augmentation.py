@@ -56,8 +56,8 @@ def noise(batch, generator, snr_db=NOISE_SNR_DB):
 
     Series and images that were scaled one by one keep their power, as noisy ones will be scaled.
     """
-    draw = torch.rand(_one_each(batch), generator=generator, device=batch.device)
-    white = torch.randn(batch.shape, generator=generator, device=batch.device)
+    draw = _draw(torch.rand, _one_each(batch), batch, generator)
+    white = _draw(torch.randn, batch.shape, batch, generator)
     if batch.ndim == 2:
         return batch + NOISE_SIGMA * draw * white
     low, high = snr_db
@@ -70,8 +70,13 @@ def noise(batch, generator, snr_db=NOISE_SNR_DB):
 def occasional_noise(batch, generator):
     """Add mild noise to about half of the samples, so that the network sees clean ones as well."""
     noisy = noise(batch, generator, MILD_NOISE_SNR_DB)
-    chosen = torch.rand(_one_each(batch), generator=generator, device=batch.device) < 0.5
+    chosen = _draw(torch.rand, _one_each(batch), batch, generator) < 0.5
     return torch.where(chosen, noisy, batch)
+
+
+def _draw(draw, shape, batch, generator):
+    """Numbers of the type and on the device of the batch."""
+    return draw(shape, generator=generator, dtype=batch.dtype, device=batch.device)
 
 
 def _one_each(batch):

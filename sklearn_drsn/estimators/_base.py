@@ -10,13 +10,13 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_n_features, validate_data
 
 from sklearn_drsn.estimators._checkpoints import identify, open_checkpoint
 from sklearn_drsn.estimators._outline import check_sizes
-from sklearn_drsn.estimators._samples import on_host, resolve_device
+from sklearn_drsn.estimators._samples import check_sample_shape, on_host, resolve_device
 from sklearn_drsn.estimators._training import (
     LR_SCHEDULES,
     OPTIMIZERS,
@@ -39,7 +39,7 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
 
     It provides ``_network``, the class, ``_architecture_asked_for``, its arguments, and
     ``_make_net``, which builds a net from ``_architecture`` and ``_settings`` as they were in
-    ``fit``, for the weights given.
+    ``fit``, for the weights given. For ``_validate`` it knows the ``_sample_shape`` of ``fit``.
     """
 
     _parameter_constraints = {
@@ -100,15 +100,16 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
         }
 
     def _warn_if_unconverged(self):
-        losses = [row["train_loss"] for row in self.history_[-self.max_epochs :]]
-        ran_out = len(losses) == self.max_epochs >= 20 and not self.early_stopping
+        losses = [row["train_loss"] for row in self.history_[self.net_.first_epoch_ :]]
+        if len(losses) < max(20, self.max_epochs) or self.early_stopping:
+            return
         tenth = len(losses) // 10
-        if ran_out and np.mean(losses[-tenth:]) < 0.9 * np.mean(losses[-2 * tenth : -tenth]):
+        before, last = np.mean(losses[-2 * tenth : -tenth]), np.mean(losses[-tenth:])
+        if before - last > 0.1 * abs(before):  # losses may be negative
             warnings.warn(
                 f"{type(self).__name__} was still improving when it reached "
-                f"max_epochs={self.max_epochs}: training loss {np.mean(losses[-tenth:]):.3g}, "
-                f"{np.mean(losses[-2 * tenth : -tenth]):.3g} a tenth of the epochs before. "
-                "Increase max_epochs or lr.",
+                f"max_epochs={self.max_epochs}: training loss {last:.3g}, {before:.3g} a tenth of "
+                "the epochs before. Increase max_epochs or lr.",
                 ConvergenceWarning,
                 stacklevel=6,  # the caller of fit, past this, _fitting, its context, fit, a wrapper
             )
@@ -122,12 +123,23 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
                     "through set_callbacks"
                 )
 
-    def _validate(self, *arrays, **checks):
+    def _validate(self, X, *y, reset, name="X", **checks):
+        """X as an array, the features of which are learnt or compared; y must be there."""
+        X = on_host(X)
+        if not reset:
+            check_sample_shape(X, self._sample_shape, type(self).__name__, name)
+        # The names of features alone: they tell more than what else may be wrong with X.
+        validate_data(self, X, *y, reset=reset, skip_check_array=True, ensure_2d=False)
         # float64 first: lists and arrays then give the same bits.
         checks = {"dtype": [np.float64, np.float32], "allow_nd": True, **checks}
+        X = self._as_array(X, input_name=name, **checks)
+        _check_n_features(self, X, reset=reset)
+        return X
+
+    def _as_array(self, values, **checks):
         quiet = np.errstate(over="ignore", invalid="ignore")  # in a sum that looks for NaN
         with quiet, config_context(array_api_dispatch=False):  # tensors become arrays
-            return validate_data(self, *map(on_host, arrays), **checks)
+            return check_array(on_host(values), estimator=self, **checks)
 
     def _draw_seed(self):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))

@@ -30,7 +30,13 @@ from sklearn_drsn.estimators._denoising import (
     with_noise,
 )
 from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cover, map_tiles
-from sklearn_drsn.estimators._samples import check_finite, on_host, resolve_device
+from sklearn_drsn.estimators._samples import (
+    check_finite,
+    free_sample_shape,
+    on_host,
+    resolve_device,
+    warn_if_transposed,
+)
 from sklearn_drsn.estimators._training import Settings, make_generator, make_network
 from sklearn_drsn.layers import THRESHOLD_MODES
 from sklearn_drsn.metrics import snr_improvement
@@ -91,8 +97,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
           another one, at their own level.
         - "self": noisy signals alone, by `self_loss`.
         - "synthetic": `X` holds clean signals; `noise` is added to them at an SNR in `snr_db`.
-        - "auto": "clean" if `y` has the shape of `X` and a floating dtype; any other `y`, such as
-          the labels in a pipeline, is ignored and the choice is "self".
+        - "auto": "clean" if `y` holds numbers, integers or floats, and has the shape of `X`, with
+          more than one value per sample; any other `y`, such as the labels in a pipeline, is
+          ignored and the choice is "self".
     self_loss : {"sure", "blind_spot"}, default="sure"
         "sure": Stein's unbiased risk estimate with an estimated noise level, for white Gaussian
         noise only; other noise, such as drift or hum, is left in. "blind_spot": predict values
@@ -298,7 +305,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             Noisy signals; clean ones with ``supervision="synthetic"``.
         y : array-like of the shape of X, default=None
             Clean signals, in the unit of `X`. With ``supervision="auto"`` labels and other targets
-            are ignored, with a warning if there are half as many values as in `X` or more.
+            are ignored, with a warning if they are numbers, more than one per sample and half as
+            many as there are in `X` or more.
 
         Returns
         -------
@@ -380,7 +388,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         X : array-like
             Noisy signals of the kind seen in `fit`.
         y : array-like of the shape of X, default=None
-            Clean signals. Labels and other targets are ignored.
+            Clean signals, integers or floats. Labels and other targets are ignored.
 
         Returns
         -------
@@ -440,12 +448,15 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
                 f"(n_samples, n_channels, height, width), without empty axes, got {X.shape}"
             )
         if reset:
+            warn_if_transposed(X, stacklevel=4)  # the caller of fit
             self._n_dims = X.ndim
-        elif X.ndim != self._n_dims:
-            raise ValueError(f"expected X of {self._n_dims} dimensions as in fit, got {X.shape=}")
         check_finite(X, "Input X contains NaN or infinity")
         _check_magnitude("X", X)
         return X[:, None] if X.ndim == 2 else X
+
+    @property
+    def _sample_shape(self):
+        return free_sample_shape(self.n_features_in_, self._n_dims)
 
     def _supervision_for(self, X, y):
         if self.supervision == "auto":
@@ -463,7 +474,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         return (noisy[hit], clean[hit]) if hit.any() else (noisy, clean)
 
     def _looks_clean(self, X, y):
-        """Whether y has the shape of X, as it was given, and a floating dtype or must be clean."""
+        """Whether y has the shape of X, as it was given, and holds signals or must be clean."""
         shape = X.shape if self._n_dims > 2 else X[:, 0].shape
         try:
             y = np.asarray(on_host(y))
@@ -471,8 +482,10 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             return False
         if y.ndim:
             check_consistent_length(X, y)
+        # one number per sample is a label or a target
+        signals = y.dtype.kind in "iuf" and y.size > len(X)
         # more values than targets are likely to have
-        many = y.dtype.kind == "f" and y.ndim > 1 and 2 * y.size >= X.size
+        many = signals and 2 * y.size >= X.size
         if self.supervision == "auto" and many and y.shape != shape:
             warnings.warn(
                 f"y of shape {y.shape} is not used: clean signals must have the shape of X, "
@@ -480,7 +493,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
                 UserWarning,
                 stacklevel=_level_of_caller(),
             )
-        return y.shape == shape and (y.dtype.kind == "f" or self.supervision == "clean")
+        return y.shape == shape and (signals or self.supervision == "clean")
 
     def _check_clean(self, X, y):
         if y is None:

@@ -29,6 +29,7 @@ from sklearn_drsn.estimators._patterns import find_pattern
 from sklearn_drsn.estimators._relevance import column_relevance
 from sklearn_drsn.estimators._samples import (
     check_out,
+    check_sample_shape,
     default_convolutions,
     in_kind_of,
     make_sample_set,
@@ -36,10 +37,16 @@ from sklearn_drsn.estimators._samples import (
     reshape_rows,
     resolve_device,
     rows_per_part,
+    warn_if_transposed,
 )
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.estimators._streaming import Stream, in_parts, is_streamed
-from sklearn_drsn.estimators._training import LARGEST_DECAY, Settings, make_network
+from sklearn_drsn.estimators._training import (
+    LARGEST_DECAY,
+    Settings,
+    check_outputs,
+    make_network,
+)
 from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.layers import DOWNSAMPLINGS, THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
@@ -129,6 +136,12 @@ class BaseDRSN(BaseNetworkEstimator):
             If the data or a parameter are not as described; the estimator is then as it was.
         OSError
             If a block of X cannot be read.
+
+        Warns
+        -----
+        UserWarning
+            If X seems to have its channels last: series shorter than 16 and than a quarter of the
+            number of channels.
         """
         with self._fitting(X, y) as train:
             self._check_parameters()
@@ -151,7 +164,7 @@ class BaseDRSN(BaseNetworkEstimator):
             self._learn_pattern(X, y, rows)
             n_epochs = self.max_epochs + (len(self.history_) if goes_on else 0)
             self._learn_weight_decay(X, n_epochs * len(rows))
-            net = self._continued_net() if goes_on else self._net_for(X, rows, seed)
+            net = self._continued_net() if goes_on else self._net_for(X, y, rows, seed)
             if self.screen_columns and X.ndim == 2 and not goes_on:
                 self._screen_columns(net, X, y, weight, rows)
             samples = self._sample_set(X, y, weight, rows)
@@ -169,7 +182,9 @@ class BaseDRSN(BaseNetworkEstimator):
             )
             self._learn_targets(y[rows], reset=first, **first_call)
             by_class = self._class_weights(y[rows])
-            weight, rows = self._weigh(y, weight, rows, by_class, mean_one=False, needed=first)
+            weight, rows = self._weigh(
+                y, weight, rows, by_class, mean_one=False, min_samples=int(first)
+            )
             if not len(rows):  # of a stream, a batch of classes that have no weight
                 return self
             if first:
@@ -178,15 +193,24 @@ class BaseDRSN(BaseNetworkEstimator):
                 self._pattern = None
             self._learn_weight_decay(X)
             self._learn_pattern(X, y, rows)
-            net = self._net_for(X, rows, self._draw_seed()) if first else self._continued_net()
+            net = self._net_for(X, y, rows, self._draw_seed()) if first else self._continued_net()
             samples = self._sample_set(X, y, weight, rows, mean_one=False)
             self._train(net, samples, keep=keep, epochs=1, lr_schedule="constant")
         return self
 
-    def _check_training(self, X, y, sample_weight, *, reset, min_samples=2):
-        """Validated X, y, weights (or None) and the numbers of the rows to train on."""
-        X, y = self._validate(X, y, reset=reset, **self._checks_of_y)
-        X, y = self._shape_samples(X, reset=reset), self._check_targets(y)
+    def _check_training(self, X, y, sample_weight, *, reset, min_samples=2, suffix=""):
+        """Validated X, y, weights (or None) and the numbers of the rows to train on.
+
+        X and y have names that end in ``suffix``.
+        """
+        X = self._validate(X, y, reset=reset, name=f"X{suffix}")
+        y = self._as_array(y, ensure_2d=False, dtype=None, input_name=f"y{suffix}")
+        X, y = self._shape_samples(X, reset=reset), self._check_targets(y, f"y{suffix}")
+        if len(X) != len(y):
+            raise ValueError(
+                f"X{suffix} and y{suffix} have inconsistent numbers of samples: [{len(X)}, "
+                f"{len(y)}]"
+            )
         self._check_kind(table=X.ndim == 2)
         weight, rows = None, np.arange(len(X))
         if sample_weight is not None:
@@ -194,21 +218,23 @@ class BaseDRSN(BaseNetworkEstimator):
                 on_host(sample_weight), y, dtype=np.float64, ensure_non_negative=True
             )
             rows = np.flatnonzero(weight)
+        self._check_number(rows, min_samples, suffix)
+        return X, y, weight, rows
+
+    def _check_number(self, rows, min_samples, suffix):
         if len(rows) < min_samples:
             raise ValueError(
-                f"{type(self).__name__} needs at least {min_samples} samples of positive weight, "
-                f"got {len(rows)} sample{'s' * (len(rows) != 1)}"
+                f"{type(self).__name__} needs an X{suffix} of at least {min_samples} samples of "
+                f"positive weight, got {len(rows)} sample{'s' * (len(rows) != 1)}"
             )
-        return X, y, weight, rows
 
     def _validate(self, X, *y, **checks):
         """As for any X; a stream, which is checked when it is read, by its shape and type."""
         if not is_streamed(X):
             return super()._validate(X, *y, **checks)
         X = Stream(X)
-        checks = {**checks, "dtype": None, "ensure_all_finite": False}
-        checked = super()._validate(X.outline(), *y, **checks)
-        return (X, checked[1]) if y else X
+        super()._validate(X.outline(), *y, **checks, dtype=None, ensure_all_finite=False)
+        return X
 
     def _check_validation(self, X, y, sample_weight, by_class):
         if X is None and y is None:
@@ -218,11 +244,10 @@ class BaseDRSN(BaseNetworkEstimator):
         if X is None or y is None:
             missing = "X_val" if X is None else "y_val"
             raise ValueError(f"X_val and y_val belong together, got {missing}=None")
-        X, y, weight, rows = self._check_training(
-            X, y, sample_weight, reset=False, min_samples=self._min_validation_samples
-        )
-        self._learn_targets(y[rows], reset=False)
-        return X, y, *self._weigh(y, weight, rows, by_class)
+        needs = {"min_samples": self._min_validation_samples, "suffix": "_val"}
+        X, y, weight, rows = self._check_training(X, y, sample_weight, reset=False, **needs)
+        self._learn_targets(y[rows], reset=False, name="y_val")
+        return X, y, *self._weigh(y, weight, rows, by_class, **needs)
 
     def _check_X(self, X):
         check_is_fitted(self)
@@ -239,13 +264,15 @@ class BaseDRSN(BaseNetworkEstimator):
                 f"(n_samples, n_channels, height, width), without empty axes, got {X.shape}"
             )
         if reset:
+            warn_if_transposed(X, stacklevel=5)  # the caller of fit or partial_fit
             self.input_shape_ = X.shape[1:]
-        elif X.shape[1:] != self.input_shape_:
-            raise ValueError(
-                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting "
-                f"samples of shape {self.input_shape_}, as in fit"
-            )
+        check_sample_shape(X, self.input_shape_, type(self).__name__)
         return X
+
+    @property
+    def _sample_shape(self):
+        """Of samples as they are given: rows if ``input_shape`` reshapes them."""
+        return (math.prod(self.input_shape_),) if self.input_shape else self.input_shape_
 
     def _check_kind(self, *, table):
         check_augmentation(choose_augmentation(self.augment, table=table), table=table)
@@ -255,17 +282,20 @@ class BaseDRSN(BaseNetworkEstimator):
                 "sample has in a column has no variance"
             )
 
-    def _weigh(self, y, weight, rows, by_class, *, mean_one=True, needed=True):
+    @np.errstate(over="ignore", invalid="ignore")  # _as_float32 says it better
+    def _weigh(self, y, weight, rows, by_class, *, mean_one=True, min_samples=2, suffix=""):
         """Weights as float32, class weights included, and the rows where they are positive."""
         if by_class is not None:
             weight = np.ones(len(y)) if weight is None else weight.copy()
             weight[rows] *= by_class[self._encode_targets(y[rows])]
-            rows = rows[weight[rows] > 0]
         if weight is None:
             return None, rows
-        if not len(rows) and needed:
+        if min_samples and not weight.any():
             raise ValueError("class_weight gives every sample weight zero")
-        return (weight / (weight[rows].mean() if mean_one else 1.0)).astype(np.float32), rows
+        weight = _as_float32(weight, mean_one=mean_one)
+        rows = np.flatnonzero(weight)
+        self._check_number(rows, min_samples, suffix)
+        return weight, rows
 
     def _class_weights(self, y):
         """Weight of every class, or None; regression has none."""
@@ -299,7 +329,7 @@ class BaseDRSN(BaseNetworkEstimator):
             n_steps = n_samples_seen / self.batch_size
             self._weight_decay = min(LARGEST_DECAY / self.lr, _DECAY_OF_STEPS / n_steps)
 
-    def _net_for(self, X, rows, seed):
+    def _net_for(self, X, y, rows, seed):
         """A new net, which has seen the values of those columns of a table that may bend."""
         self._n_bent = 0
         if X.ndim > 2 or self.n_pieces == 1:
@@ -469,13 +499,7 @@ class BaseDRSN(BaseNetworkEstimator):
 
     def _outputs(self, X, method, first=0):
         outputs = self.net_.predict_blocks(X, self._input_scaler, method=method)
-        if not np.isfinite(outputs).all():
-            row = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
-            largest = np.abs(X[row : row + 1].astype(np.float64)).max()
-            raise ValueError(
-                f"the network's output for sample {first + row} is not finite: X holds values far "
-                f"beyond those seen in fit, up to {largest:.3g}"
-            )
+        check_outputs(outputs, X, range(len(X)), first=first)
         return outputs.astype(np.float64)
 
     def embed(self, X, *, out=None):
@@ -500,3 +524,19 @@ class BaseDRSN(BaseNetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _as_float32(weight, *, mean_one):
+    """Weights in the type that losses are weighted in; what vanishes beside the largest is zero."""
+    scaled = weight
+    if mean_one:
+        scaled = np.ldexp(weight, -np.frexp(weight.max())[1])  # exact, and no sum overflows
+        scaled = np.where(scaled.astype(np.float32) > 0, scaled, 0.0)
+        scaled /= scaled[scaled > 0].mean()
+    single = scaled.astype(np.float32)
+    if weight.any() and not 0 < single.max() < np.inf:
+        raise ValueError(
+            "expected sample_weight times class_weight to be a number that float32 holds, got at "
+            f"most {weight.max():.3g}"
+        )
+    return single

@@ -30,7 +30,7 @@ def check_sizes(architecture, weights):
 
 
 def outline(make_module, weights=None):
-    """Module on the device "meta", which takes no memory and draws nothing.
+    """Module on the device "meta", which takes no memory and draws nothing; always in float32.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def outline(make_module, weights=None):
         If weights are given and are not those of the module, by name, shape and type.
     """
     with torch.device("meta"):
-        module = make_module()
+        module = make_module().float()  # torch's default type may be another
     if weights is not None:
         expected = {
             name: (tuple(tensor.shape), np.dtype(str(tensor.dtype).removeprefix("torch.")))

@@ -45,7 +45,9 @@ class PatchSet(BatchedSet):
 
     def order(self, generator):
         """Places of an epoch: rows of a seed, the number of a sample, where its patch begins."""
-        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        rng = np.random.default_rng(
+            int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        )
         points = (np.arange(self.n_patches) + rng.random()) / self.n_patches
         samples = rng.permutation(np.searchsorted(self.shares, points))
         room = [np.subtract(self.inputs[sample].shape[1:], self.size) for sample in samples]

@@ -221,7 +221,9 @@ def _of_classes(x, targets, weight):
         return np.zeros(x.shape[1]), len(x)
     sums = np.zeros((len(sizes), x.shape[1]))
     np.add.at(sums, codes, weight[:, None] * x)
-    return np.sum(np.square(sums) / sizes[:, None], axis=0), len(sizes) - 1
+    has_weight = sizes > 0  # others explain nothing
+    squares = np.square(sums[has_weight]) / sizes[has_weight, None]
+    return squares.sum(axis=0), len(squares) - 1
 
 
 def _of_values(x, targets, weight):

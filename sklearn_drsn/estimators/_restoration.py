@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_drsn.estimators._base import BaseNetworkEstimator
 from sklearn_drsn.estimators._images import ImageLayout, rotate, rotations
-from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, even_tile, map_tiles
+from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cut, even_tile, map_tiles
 from sklearn_drsn.estimators._samples import resolve_device
 from sklearn_drsn.estimators._training import Settings, make_network
 from sklearn_drsn.metrics import psnr
@@ -114,12 +114,6 @@ class BaseRestorer(BaseNetworkEstimator):
         self._check_parameters()
         layout = ImageLayout(self.channel_axis)
         images = layout.read(X, bounds=self._bounds_of_degraded, single=True)
-        n_channels = len(self._planes(images[0][:, :1, :1]))
-        if n_channels != self._n_channels:
-            raise ValueError(
-                f"expected images of {self._n_channels} channels, as in fit, got {n_channels} with "
-                f"channel_axis={self.channel_axis}"
-            )
         return layout.write(self._restore_all(images), X)
 
     def score(self, X, y=None):
@@ -136,20 +130,27 @@ class BaseRestorer(BaseNetworkEstimator):
         -------
         float
 
+        Raises
+        ------
+        ValueError
+            If images are none that `predict` takes, those of a pair do not belong together, or
+            clean ones are too small to be degraded.
+
         Notes
         -----
         Without `y` the degradation is that of the parameters: settings of the degradation itself,
         such as a noise level or a scale, are to be compared on pairs, else the easiest one wins.
         """
         check_is_fitted(self)
+        self._check_parameters()
         layout = ImageLayout(self.channel_axis)
         if y is None:
-            clean = layout.read(X)
-            rng = np.random.default_rng(0)
-            X = layout.write([self._degrade_image(rng, image) for image in clean], [])
+            clean = self._cut_to_scale(layout.read(X))
+            degraded = self._degrade_all(clean)
         else:
             clean = layout.read(y, name="y")
-        restored = layout.read(self.predict(X), name="restored")
+            degraded = layout.read(X, bounds=self._bounds_of_degraded)
+        restored = self._restore_all(degraded)
         self._check_pairs(restored, clean, 1)
         pairs = zip(clean, restored, strict=True)
         ratios = [psnr(c[None], r[None], data_range=1.0)[0] for c, r in pairs]
@@ -165,10 +166,8 @@ class BaseRestorer(BaseNetworkEstimator):
             clean = layout.read(y, name="y")
             self._check_pairs(degraded, clean, self._scale)
         else:
-            degraded, clean = None, layout.read(X)
-            if self._degrades_whole_images:
-                rng = np.random.default_rng(0)
-                degraded = [self._degrade_image(rng, image) for image in clean]
+            clean = self._cut_to_scale(layout.read(X))
+            degraded = self._degrade_all(clean) if self._degrades_whole_images else None
         clean = [self._planes(image) for image in clean]
         if degraded is not None:
             degraded = [self._planes(image) for image in degraded]
@@ -190,6 +189,17 @@ class BaseRestorer(BaseNetworkEstimator):
                     f"expected the clean image {i} to have shape {expected} (channels, height, "
                     f"width), got {y.shape}"
                 )
+
+    def _cut_to_scale(self, images):
+        """Clean images without the last rows and columns, of which no degraded pixel is made."""
+        scale = self._scale
+        for i, image in enumerate(images):
+            if min(image.shape[1:]) < scale:
+                raise ValueError(
+                    f"expected clean images of at least {scale=} pixels in height and width, got "
+                    f"{image.shape[1]} x {image.shape[2]} pixels in image {i} of X"
+                )
+        return [cut(image, (0, 0), [n - n % scale for n in image.shape[1:]]) for image in images]
 
     def _planes(self, image):
         """What the network sees of images ``(..., n_channels, height, width)``."""
@@ -223,8 +233,10 @@ class BaseRestorer(BaseNetworkEstimator):
             self._scale,
         )
 
-    def _degrade_image(self, rng, image):
-        return self._degrade(rng, image[None])[0]
+    def _degrade_all(self, images):
+        """Images degraded one by one, with a fixed seed."""
+        rng = np.random.default_rng(0)
+        return [self._degrade(rng, image[None])[0] for image in images]
 
     def _make_net(self, weights=None):
         return make_network(
@@ -242,6 +254,7 @@ class BaseRestorer(BaseNetworkEstimator):
 
     def _restore_all(self, images):
         """Images in their order, those of one size as many at a time as fill a block."""
+        self._check_channels(images[0])
         restored = [None] * len(images)
         kinds = [(image.shape, image.dtype) for image in images]
         for kind in dict.fromkeys(kinds):
@@ -255,6 +268,14 @@ class BaseRestorer(BaseNetworkEstimator):
                 for i, result in zip(chosen, results, strict=True):
                     restored[i] = result
         return restored
+
+    def _check_channels(self, image):
+        n_channels = len(self._planes(image[:, :1, :1]))
+        if n_channels != self._n_channels:
+            raise ValueError(
+                f"expected images of {self._n_channels} channels, as in fit, got {n_channels} with "
+                f"channel_axis={self.channel_axis}"
+            )
 
     def _restore(self, images):
         """Images ``(n, n_channels, height, width)`` of one size."""

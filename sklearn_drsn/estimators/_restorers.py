@@ -541,7 +541,9 @@ class MSRNSuperResolver(_SuperResolver):
     Parameters
     ----------
     scale : int, default=2
-        How much higher and wider the result is, at least 2.
+        How much higher and wider the result is, at least 2. Of clean images whose height or width
+        is no multiple of it, `fit` and `score` without small ones cut off the rows at the bottom
+        and the columns at the right that are left over.
     n_blocks : int, default=8
         Number of multi-scale residual blocks.
     width : int, default=64
@@ -732,7 +734,9 @@ class CSSFNSuperResolver(_SuperResolver):
     Parameters
     ----------
     scale : int, default=2
-        How much higher and wider the result is, at least 2.
+        How much higher and wider the result is, at least 2. Of clean images whose height or width
+        is no multiple of it, `fit` and `score` without small ones cut off the rows at the bottom
+        and the columns at the right that are left over.
     n_blocks : int, default=8
         Number of serial fusion blocks.
     width : int, default=64

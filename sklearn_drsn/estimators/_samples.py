@@ -1,6 +1,7 @@
 """Shapes and devices of samples, and their way to the network in batches and blocks."""
 
 import math
+import warnings
 from contextlib import closing
 from numbers import Integral
 
@@ -17,7 +18,9 @@ __all__ = [
     "batch_slices",
     "check_finite",
     "check_out",
+    "check_sample_shape",
     "default_convolutions",
+    "free_sample_shape",
     "in_kind_of",
     "make_sample_set",
     "on_host",
@@ -27,6 +30,7 @@ __all__ = [
     "rows_per_block",
     "rows_per_part",
     "spread_out",
+    "warn_if_transposed",
 ]
 
 # Values scaled at once for prediction; block by block takes longer than the forward pass may.
@@ -108,6 +112,46 @@ def in_kind_of(X, result):
     return torch.from_numpy(result).to(X.device)
 
 
+def free_sample_shape(n_features, n_dims):
+    """Shape of a sample whose positions, but not those of a table, may be any number."""
+    return n_features, *{2: (), 3: ("length",), 4: ("height", "width")}[n_dims]
+
+
+def check_sample_shape(X, expected, owner, name="X"):
+    """ValueError unless samples have the shape of those in ``fit``, where a word is any size.
+
+    What is wrong with rows of a table X, scikit-learn says better: it knows their names.
+    """
+    shape = tuple((X if hasattr(X, "shape") else np.asarray(X)).shape)
+    of_table = len(shape) <= 2 and len(expected) == 1
+    if _fits(shape[1:], expected) or (of_table and name == "X"):
+        return
+    wanted = str(expected).replace("'", "")
+    hint = f". Reshape your data using {name}[np.newaxis] if it contains a single sample"
+    raise ValueError(
+        f"{name} has samples of shape {shape[1:]}, but {owner} is expecting samples of shape "
+        f"{wanted}, as in fit{hint * _fits(shape, expected)}"
+    )
+
+
+def _fits(shape, expected):
+    return len(shape) == len(expected) and all(
+        size == wanted or isinstance(wanted, str)
+        for size, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def warn_if_transposed(X, stacklevel):
+    """UserWarning about series that have very many channels and hardly any length."""
+    if X.ndim == 3 and X.shape[2] < 16 and X.shape[1] >= 64:
+        warnings.warn(
+            f"X has {X.shape[1]} channels of {X.shape[2]} values each, expected samples of shape "
+            "(n_channels, length); transpose X if the channels come last",
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
 def reshape_rows(X, input_shape):
     """Rows of a 2-D X as samples of ``input_shape``, in which one size may be -1."""
     if X.ndim != 2:
@@ -174,7 +218,7 @@ class SampleSet(BatchedSet):
 
     def order(self, generator):
         """Sample numbers in the order of an epoch, where the samples are."""
-        order = torch.randperm(len(self), generator=generator)
+        order = _permutation(len(self), generator)
         return order.numpy() if self.uploaded is None else order.to(self.device)
 
     def __getitem__(self, index):
@@ -225,11 +269,11 @@ class StreamedSet(SampleSet):
         blocks = self.X.split(self.rows)
         n_pools = math.ceil(len(blocks) / self.X.blocks_per_pool)
         if n_pools == 1:
-            return [torch.randperm(len(self), generator=generator).numpy()]
-        order = torch.randperm(len(blocks), generator=generator).numpy()
+            return [_permutation(len(self), generator).numpy()]
+        order = _permutation(len(blocks), generator).numpy()
         chosen = np.array_split(order, n_pools)
         pools = [np.concatenate([blocks[i] for i in numbers]) for numbers in chosen]
-        return [pool[torch.randperm(len(pool), generator=generator).numpy()] for pool in pools]
+        return [pool[_permutation(len(pool), generator).numpy()] for pool in pools]
 
     def _scaled(self, pools, slices):
         """Scaled batches of the samples of all pools, which are read in turn."""
@@ -239,7 +283,9 @@ class StreamedSet(SampleSet):
 
     def _upload(self):
         """Scaled samples on the device, a part at a time."""
-        uploaded = torch.empty((len(self), *self.X.shape[1:]), device=self.device)
+        uploaded = torch.empty(
+            (len(self), *self.X.shape[1:]), dtype=torch.float32, device=self.device
+        )
         ascending = np.argsort(self.rows, kind="stable")
         with closing(in_parts(self.X, self.X.block, self.rows[ascending])) as parts:
             first = 0
@@ -261,6 +307,11 @@ def spread_out(rows, n_rows):
     stretches = np.array_split(np.argsort(rows, kind="stable"), n_stretches)
     size = math.ceil(min(n_rows, len(rows)) / n_stretches)
     return np.concatenate([stretch[:size] for stretch in stretches])
+
+
+def _permutation(n, generator):
+    # Where the generator is, whatever torch's default device may be.
+    return torch.randperm(n, generator=generator, device=generator.device)
 
 
 def _free_memory(device):

@@ -36,6 +36,7 @@ __all__ = [
     "EpochTasks",
     "Network",
     "Settings",
+    "check_outputs",
     "get_state",
     "is_skorch_callback",
     "make_network",
@@ -200,7 +201,8 @@ class Network(NeuralNet):
         # One row has no variance for batch norm to learn from.
         self.module_.train(len(samples) > 1)
         n_steps = len(batch_slices(len(samples), self.batch_size))
-        total, columns = torch.zeros((), device=device), _shrinking_layers(self.module_)
+        total = torch.zeros((), dtype=torch.float32, device=device)
+        columns = _shrinking_layers(self.module_)
         with closing(samples.batches(generators["order"], self.batch_size)) as batches:
             for step, (rows, (X, y)) in enumerate(batches):
                 self.n_epochs_done_ = epoch - 1 - self.first_epoch_ + step / n_steps
@@ -211,7 +213,10 @@ class Network(NeuralNet):
                 self._shrink(columns)
                 total += result["loss"].detach() * len(rows)
                 self.notify("on_batch_end", batch=(X, y), training=True, **result)
-        self._record_training(float(total) / len(samples))
+        loss = float(total) / len(samples)
+        self._record_training(loss)
+        if not math.isfinite(loss):
+            self._refuse(f"the training loss became {loss}", samples)
 
     def _step(self, step_fn, batch, samples, rows):
         """Take a step; if the memory does not suffice, say how many rows it suffices for."""
@@ -272,22 +277,32 @@ class Network(NeuralNet):
     def _record_training(self, loss):
         self.history.record("train_loss", loss)
         self.history.record("lr", float(self.optimizer_.param_groups[0]["lr"]))
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"the training loss became {loss} in epoch {len(self.history)}: most likely "
-                f"lr={self.lr} is too high, or X holds extreme values that "
-                f"normalize={self.settings.normalize!r} leaves in"
-            )
+
+    def _refuse(self, problem, samples):
+        cause = f"most likely lr={self.lr} is too high"
+        if hasattr(samples, "scaler"):  # others scale every patch by itself, or hold images
+            normalize = self.settings.normalize
+            cause += f", or X holds extreme values that {normalize=} leaves in"
+        raise ValueError(f"{problem} in epoch {len(self.history)}: {cause}")
 
     def _validate(self, samples):
         ascending = np.argsort(samples.rows)  # as a stream is read
         rows = samples.rows[ascending]
         outputs = self.predict_blocks(samples.X, samples.scaler, rows=rows)
+        if not np.isfinite(outputs).all() and not self._is_finite_at_zero(samples):
+            self._refuse("the outputs became infinite or NaN", samples)
+        check_outputs(outputs, samples.X, rows, name="X" if self.holds_out_ else "X_val")
         outputs = outputs[np.argsort(ascending)]
         y, weight = samples.y.cpu(), None if samples.weight is None else samples.weight.cpu()
         loss = self.get_loss(torch.from_numpy(outputs), (y, weight))
         score = self.score(y.numpy(), outputs, None if weight is None else weight.numpy())
         self._record_validation(loss, score)
+
+    @torch.inference_mode()
+    def _is_finite_at_zero(self, samples):
+        """Whether no weights have gone astray: extreme values may be to blame."""
+        zeros = torch.zeros((1, *samples.X.shape[1:]), dtype=torch.float32, device=self.device)
+        return bool(self.infer(zeros).isfinite().all())
 
     def _record_validation(self, loss, score):
         self.history.record("valid_loss", float(loss))
@@ -307,6 +322,19 @@ class Network(NeuralNet):
         with closing(prediction_blocks(X, scaler, self.device, rows)) as blocks:
             outputs = torch.cat([run(block).float() for block in blocks])
         return outputs[: len(X) if rows is None else len(rows)].cpu().numpy()
+
+
+def check_outputs(outputs, X, rows, *, first=0, name="X"):
+    """ValueError that names the first sample, ``rows`` of X, whose outputs are not finite."""
+    finite = np.isfinite(outputs).all(axis=1)
+    if finite.all():
+        return
+    row = int(rows[np.argmin(finite)])
+    largest = np.abs(X[row : row + 1].astype(np.float64)).max()
+    raise ValueError(
+        f"the network's output for sample {first + row} is not finite: {name} holds values far "
+        f"beyond those seen in fit, up to {largest:.3g}"
+    )
 
 
 def _ran_out_of_memory(error):
@@ -363,7 +391,10 @@ def make_network(
     ValueError before anything is allocated if ``weights``, which are to be set, are of another one.
     """
     module = outline(make_module, weights)
-    empty = {name: torch.empty(t.shape, dtype=t.dtype) for name, t in module.state_dict().items()}
+    empty = {
+        name: torch.empty(t.shape, dtype=t.dtype, device="cpu")
+        for name, t in module.state_dict().items()
+    }
     module.load_state_dict(empty, assign=True)  # to_empty would import half of torch
     module.reset_parameters(make_generator(settings.seed, "weights"))
     net = kind(
@@ -549,6 +580,7 @@ def train(
     net.lr_schedule_ = lr_schedule or net.settings.lr_schedule
     net.first_epoch_ = len(net.history)
     net.train_split = None if validation is None else predefined_split(validation)
+    net.holds_out_ = vars(samples).get("X") is vars(validation or samples).get("X")
     for group in net.optimizer_.param_groups:
         group["lr"] = net.lr
     callbacks = net.callbacks_
@@ -611,11 +643,18 @@ def set_state(net, state):
 
 
 def _to_arrays(value):
-    return _map_leaves(value, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
+    return _map_leaves(value, torch.Tensor, _to_array)
+
+
+def _to_array(tensor):
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.float64:  # optimizers count in torch's default type
+        tensor = tensor.float()
+    return tensor.numpy().copy()
 
 
 def _to_tensors(value):
-    return _map_leaves(value, np.ndarray, torch.tensor)
+    return _map_leaves(value, np.ndarray, functools.partial(torch.tensor, device="cpu"))
 
 
 def _map_leaves(value, kind, change):

@@ -1,7 +1,6 @@
 """Denoising of signals by shrinkage of their transform coefficients, without a network."""
 
 import warnings
-from dataclasses import replace
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_drsn.estimators._samples import check_sample_shape, free_sample_shape
 from sklearn_drsn.estimators._transaction import transaction
 from sklearn_drsn.wavelets import (
     BOUNDARIES,
@@ -247,6 +247,7 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
             for learnt_before in ("noise_level_", "selection_report_"):
                 vars(self).pop(learnt_before, None)
             X = self._check_X(X, reset=True)
+            self._options = self._options_asked_for()
             self._level_for(X)
             if self.noise_level == "pooled":
                 self.noise_level_ = np.median(self._estimate(X), axis=0)
@@ -256,7 +257,7 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
         return self
 
     def transform(self, X):
-        """Remove noise.
+        """Remove noise, with the parameters that `fit` found.
 
         Parameters
         ----------
@@ -337,6 +338,11 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
             asked["wavelet"] = tuple(self.wavelet)
         return Recipe(**asked)
 
+    def _options_asked_for(self):
+        """All parameters but the rule and the wavelet, which may be learnt."""
+        params = self.get_params(deep=False)
+        return {name: params[name] for name in params if name not in ("rule", "wavelet")}
+
     def _choose(self, X, recipe):
         """The best of the candidates, and what is known of all of them."""
         signals, level = _rows(X), self._levels_for(X)
@@ -359,18 +365,18 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
     def _apply(self, function, X):
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        recipe = replace(
-            self._asked_for(), rule=self.rule_, wavelet=self.wavelet_, level=self._level_for(X)
-        )
+        options = {**self._options, "level": self._level_for(X)}
+        del options["noise_level"]
+        recipe = Recipe(self.rule_, wavelet=self.wavelet_, **options)
         return function(_rows(X), self._levels_for(X), recipe).reshape(*X.shape[:-1], -1)
 
     def _level_for(self, X):
-        highest = highest_level(X.shape[-1])
-        if self.level is None or self.level <= highest:
-            return self.level
+        level, highest = self._options["level"], highest_level(X.shape[-1])
+        if level is None or level <= highest:
+            return level
         warnings.warn(
             f"expected level of at most {highest} for signals of {X.shape[-1]} values, got "
-            f"level={self.level}; it is lowered to {highest}",
+            f"level={level}; it is lowered to {highest}",
             UserWarning,
             stacklevel=3,
         )
@@ -381,18 +387,19 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
 
     def _levels_for(self, X):
         """Noise level of every signal, of shape (n_signals,) and of the type of X."""
-        if self.noise_level == "sample":
+        level = self._options["noise_level"]
+        if level == "sample":
             return self._estimate(X).ravel()
-        level = self.noise_level
         if level == "pooled":
-            if not hasattr(self, "noise_level_"):
-                raise ValueError("noise_level became 'pooled' after fit: fit again to learn it")
             level = self.noise_level_
         return np.broadcast_to(np.asarray(level, X.dtype), X.shape[:-1]).ravel()
 
     # --- checks ----------------------------------------------------------------------------------
 
     def _check_X(self, X, *, reset):
+        if not reset:
+            expected = free_sample_shape(self.n_features_in_, self._n_dims)
+            check_sample_shape(X, expected, type(self).__name__)
         # float64 first: lists and arrays then give the same bits.
         X = validate_data(
             self,
@@ -409,10 +416,13 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
             )
         if reset:
             self._n_dims = X.ndim
-        elif X.ndim != self._n_dims:
-            raise ValueError(f"expected X of {self._n_dims} dimensions as in fit, got {X.shape=}")
         _check_values(X)
         return X
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "rule_") and not hasattr(self, "_options"):  # of an older version
+            self._options = self._options_asked_for()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

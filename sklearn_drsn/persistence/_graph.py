@@ -22,6 +22,7 @@ from sklearn_drsn.estimators import (
 )
 from sklearn_drsn.estimators._restoration import _LARGEST_OVERLAP
 from sklearn_drsn.estimators._restorers import _to_rgb, _to_ycbcr
+from sklearn_drsn.estimators._scaling import FARTHEST
 
 __all__ = ["make_module"]
 
@@ -131,18 +132,28 @@ class _InputScaling(nn.Module):
         self.mode, self.axes = scaler.mode, tuple(range(2, 1 + n_axes))
         if self.mode == "channel":
             shape = (-1,) + (1,) * len(self.axes)
-            self.mean = _constant(scaler.mean_).reshape(shape)
-            self.deviation = _constant(scaler.scale_).reshape(shape)
+            self.centre, self.reach, self.mean, self.deviation = (
+                _constant(values).reshape(shape)
+                for values in (scaler.centre_, scaler.reach_, scaler.mean_, scaler.scale_)
+            )
 
     def forward(self, X: Tensor) -> Tensor:
         if self.mode is None:
             return X
         if self.mode == "channel":
-            return (X - self.mean) / self.deviation
+            return (self._pulled_in(X) - self.mean) / self.deviation
         mean = X.mean(self.axes, keepdim=True)
         deviation = (X - mean).square().mean(self.axes, keepdim=True).sqrt()
         constant = deviation <= 10 * np.finfo(np.float64).eps * mean.abs()
         return (X - mean) / torch.where(constant, 1.0, deviation)
+
+    def _pulled_in(self, X: Tensor) -> Tensor:
+        ratio = ((X - self.centre) / self.reach).clip(-FARTHEST, FARTHEST)
+        far = ratio.abs()
+        if self.axes:
+            far = ratio.square().mean(self.axes, keepdim=True).sqrt()
+        far = far.clip(min=1.0)
+        return torch.where(far > 1, self.centre + self.reach * ratio * ((2 - 1 / far) / far), X)
 
 
 class _Classification(_Outputs):

@@ -293,6 +293,7 @@ def _draw_samples(steps, rng):
         return rng.random(size)
     samples = rng.standard_normal(size)
     if isinstance(last, _NETWORKS_OF_ROWS):
+        samples[-1] *= 100  # an outlier
         samples = _unscaled(last, samples)
     for step in reversed(steps[:-1]):
         if hasattr(step, "inverse_transform"):

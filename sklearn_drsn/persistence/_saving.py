@@ -41,6 +41,8 @@ def save(estimator, path):
 
     Raises
     ------
+    FileNotFoundError
+        If the folder of `path` does not exist.
     ImportError
         If safetensors is missing.
     TypeError

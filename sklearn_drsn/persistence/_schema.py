@@ -81,6 +81,7 @@ _ATTRIBUTES = {
         "_n_dims": int,
         "rule_": (str, Real),
         "wavelet_": (str, tuple),
+        "_options": dict,
         "noise_level_": (Real, np.ndarray),
         "selection_report_": list,
     },
@@ -93,6 +94,7 @@ _OPTIONAL = {
     "_pattern",
     "_weight_decay",
     "_n_bent",
+    "_options",
 }
 ESTIMATORS = {cls.__name__: cls for cls in _ATTRIBUTES}
 _LARGEST_SAMPLE = 2**40  # values
@@ -306,12 +308,16 @@ def _check_columns(state):
 
 def _check_input_scaler(state):
     scaler = vars(state["_input_scaler"])
-    mode, statistics = scaler.get("mode"), {"mean_", "scale_"}
+    mode, statistics = scaler.get("mode"), {"centre_", "reach_", "mean_", "scale_"}
     expect(mode in ("channel", "sample", None), "a mode of scaling", mode)
     expected = {"mode", *(statistics if mode == "channel" else ())}
     expect(set(scaler) == expected, f"a scaler with {sorted(expected)}", sorted(scaler))
     if mode == "channel":
-        _check_scaling(scaler, state["_architecture"]["n_channels"])
+        n_channels = state["_architecture"]["n_channels"]
+        _check_scaling(scaler, n_channels)
+        _check_statistic("centre_", scaler["centre_"], (n_channels,))
+        _check_statistic("reach_", scaler["reach_"], (n_channels,))
+        expect((scaler["reach_"] > 0).all(), "positive distances in reach_", scaler["reach_"])
 
 
 def _check_target_scaler(state):
@@ -371,15 +377,16 @@ def _check_channels(state):
 
 
 def _check_rule(state):
-    parameters = {name: state[name] for name in SoftThresholdTransformer._get_param_names()}
-    changed = {"rule": state["rule_"], "wavelet": state["wavelet_"]}
-    transformer = SoftThresholdTransformer(**{**parameters, **changed})
+    names = {*SoftThresholdTransformer._get_param_names()} - {"rule", "wavelet"}
+    options = state.get("_options", {name: state[name] for name in names})
+    expect(set(options) == names, f"options {sorted(names)}", sorted(options))
+    transformer = SoftThresholdTransformer(state["rule_"], wavelet=state["wavelet_"], **options)
     transformer._validate_params()
     check_recipe(transformer._asked_for())
     expect(state["rule_"] != "auto", "rule_ to be what was chosen", state["rule_"])
     n_dims = state["_n_dims"]
     expect(n_dims in (2, 3), "2 or 3 dimensions", n_dims)
-    pooled = state["noise_level"] == "pooled"
+    pooled = options["noise_level"] == "pooled"
     expect("noise_level_" in state or not pooled, "a pooled noise_level_", sorted(state))
     if "noise_level_" in state:
         level, shape = np.asarray(state["noise_level_"]), (state["n_features_in_"],)[: n_dims - 2]

@@ -1,8 +1,10 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
@@ -84,7 +86,8 @@ def test_nan_deep_inside_images_is_refused(estimator, images, value):
 @pytest.mark.parametrize("cut", [-1, 5])
 def test_x_and_y_of_other_lengths_are_refused(estimator, samples, cut):
     X, y = samples
-    with pytest.raises(ValueError, match=rf"inconsistent numbers of samples: \[48, {len(y[:cut])}"):
+    message = rf"X and y have inconsistent numbers of samples: \[48, {len(y[:cut])}\]"
+    with pytest.raises(ValueError, match=message):
         estimator().fit(X, y[:cut])
 
 
@@ -197,9 +200,17 @@ def test_other_number_of_features_or_channels_is_refused(estimator, samples, cha
     X, y = samples
     fitted = estimator().fit(X, y)
     other = X[:, :-1] if change < 0 else np.concatenate([X, X[:, :1]], axis=1)
-    message = f"X has {X.shape[1] + change} features.*expecting {X.shape[1]} features"
+    message = f"X has {X.shape[1] + change} features, but .* is expecting {X.shape[1]} features"
+    if X.ndim > 2:
+        message = unlike(other.shape[1:], X.shape[1:])
     with pytest.raises(ValueError, match=message):
         fitted.predict(other)
+
+
+def unlike(found, expected):
+    """Pattern of the error about samples of another shape."""
+    found, expected = re.escape(str(found)), re.escape(str(expected))
+    return rf"X has samples of shape {found}, but DRSN\w+ is expecting samples of shape {expected}"
 
 
 @pytest.mark.parametrize("axis", [-1, -2])
@@ -207,19 +218,56 @@ def test_other_length_or_height_is_refused(estimator, series, images, axis):
     for X, y in (series, images)[: 1 if axis == -2 else 2] if axis == -1 else (images,):
         fitted = estimator().fit(X, y)
         other = np.delete(X, 0, axis=axis)
-        message = (
-            f"samples of shape {re.escape(str(other.shape[1:]))}.*"
-            f"expecting samples of shape {re.escape(str(X.shape[1:]))}"
-        )
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=unlike(other.shape[1:], X.shape[1:])):
             fitted.predict(other)
 
 
-def test_other_number_of_axes_is_refused(estimator, samples):
+@pytest.mark.parametrize("as_given", [np.asarray, np.ndarray.tolist])
+def test_other_number_of_axes_is_refused(estimator, samples, as_given):
     X, y = samples
     fitted = estimator().fit(X, y)
-    with pytest.raises(ValueError, match=r"X has samples of shape \(.*1\).*expecting samples of"):
-        fitted.predict(X[..., None]) if X.ndim < 4 else fitted.predict(X[..., 0, None])
+    for other in (X[..., None], X[:, 0], X.reshape(len(X), -1)):
+        if other.ndim > 1 and other.ndim != X.ndim:
+            with pytest.raises(ValueError, match=unlike(other.shape[1:], X.shape[1:]) + ", as in"):
+                fitted.predict(as_given(other))
+
+
+def test_another_number_of_axes_is_refused_where_rows_are_reshaped(estimator, series):
+    X, y = series
+    fitted = estimator(input_shape=X.shape[1:]).fit(X.reshape(len(X), -1), y)
+    with pytest.raises(ValueError, match=unlike((2, 24), (48,))):
+        fitted.predict(X)
+
+
+def test_a_single_sample_is_refused_with_a_hint(estimator, samples):
+    X, y = samples
+    fitted = estimator().fit(X, y)
+    hint = r"array.reshape\(1, -1\)" if X.ndim == 2 else r"Reshape your data using X\[np.newaxis\]"
+    with pytest.raises(ValueError, match=f"{hint} if it contains a single sample"):
+        fitted.predict(X[0])
+    fitted.predict(X[0][np.newaxis])
+
+
+def test_series_with_their_channels_last_are_warned_about(estimator, table):
+    X, y = table
+    X = np.tile(X, 16)
+    message = (
+        r"X has 96 channels of 1 values each, expected samples of shape \(n_channels, length\); "
+        "transpose X if the channels come last"
+    )
+    for fit in (estimator().fit, estimator().partial_fit):
+        classes = {"classes": [0, 1, 2]} if is_classifier(fit.__self__) else {}
+        with pytest.warns(UserWarning, match=message) as record:
+            fit(X[:, :, None], y, **(classes if fit.__name__ == "partial_fit" else {}))
+        assert [Path(warning.filename).name for warning in record] == [Path(__file__).name]
+    with pytest.warns(UserWarning, match=message):
+        estimator(input_shape=(96, 1)).fit(X, y)
+
+
+@pytest.mark.parametrize("sample_shape", [(1, 1), (63, 1), (64, 16), (64, 2, 1), (64,)])
+def test_other_shapes_are_not_warned_about(regressor, sample_shape):
+    X = np.random.default_rng(0).normal(size=(8, *sample_shape))
+    regressor().fit(X, np.arange(8))
 
 
 def test_rows_of_another_length_are_refused_after_reshaping(estimator, table):
@@ -537,10 +585,15 @@ def test_values_whose_squares_overflow_are_refused(scale):
 
 def test_values_far_beyond_those_of_fit_are_refused_at_predict():
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
-    model = DRSNClassifier(depth=1, width=4, max_epochs=2, random_state=0).fit(X, y)
-    X[7] *= 1e300
+    model = DRSNClassifier(depth=1, width=4, max_epochs=2, random_state=0)
+    huge = X.copy()
+    huge[7] *= 1e300
     with pytest.raises(ValueError, match=r"output for sample 7 is not finite.*up to"):
-        model.predict(X)
+        clone(model).set_params(normalize=None).fit(X, y).predict(huge)
+    probabilities = model.fit(X, y).predict_proba(huge)  # by default they are pulled in
+    assert np.isfinite(probabilities).all()
+    others = np.arange(20) != 7
+    np.testing.assert_array_equal(probabilities[others], model.predict_proba(X)[others])
 
 
 def test_groups_of_another_length_are_refused_also_without_early_stopping():

@@ -5,6 +5,7 @@ import random
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,8 +203,24 @@ class TestSamples:
 
     def test_dimensions_stay(self, beats):
         denoiser = fit("clean", *(signals[:, None] for signals in beats))
-        with pytest.raises(ValueError, match=r"X of 3 dimensions as in fit, got .*\(60, 1\)"):
+        with pytest.raises(ValueError, match=r"of shape \(1,\), but .* \(1, length\), as in fit$"):
             denoiser.predict(beats[0][:, :1])
+
+    @pytest.mark.parametrize(
+        ("n_dims", "sizes"), [(3, "2, length"), (4, "3, height, width")], ids=["series", "images"]
+    )
+    def test_a_single_sample_is_refused_with_a_hint(self, n_dims, sizes):
+        signals = of_dimensions(n_dims)
+        denoiser = fit("clean", *signals)
+        message = rf"\({sizes}\), as in fit\. Reshape .* X\[np.newaxis\] if .* a single sample$"
+        with pytest.raises(ValueError, match=message):
+            denoiser.predict(signals[0][0])
+
+    def test_channels_that_come_last_are_warned_about(self, beats):
+        message = "X has 64 channels of 8 values each, expected samples of .*transpose X if the"
+        with pytest.warns(UserWarning, match=message) as record:
+            fit("sure", *(np.repeat(signals[:, None, :8], 64, axis=1) for signals in beats))
+        assert [Path(warning.filename).name for warning in record] == [Path(__file__).name]
 
     @pytest.mark.parametrize("shape", [(3, 1, 0), (2, 1, 4, 4, 4)], ids=str)
     def test_other_shapes_are_refused(self, shape):
@@ -268,15 +285,40 @@ class TestSupervision:
             np.array(["a", "b"] * 30),
             np.arange(60.0),
             np.ones((60, 4)),
-            np.ones((60, LENGTH), int),
+            np.ones((60, LENGTH), bool),
+            np.ones((60, LENGTH), object),
+            np.full((60, 1), 3),
+            np.ones((60, LENGTH // 2 - 1), int),
             np.full((60, 2), np.nan),
         ],
-        ids=["none", "labels", "strings", "targets", "columns", "integers", "nan"],
+        ids=[
+            *["none", "labels", "strings", "targets", "columns", "booleans", "objects", "column"],
+            *["many_labels", "nan"],
+        ],
     )
     def test_auto_ignores_anything_else(self, y, beats, alone):
         denoiser = SoftThresholdDenoiser(**TINY).fit(beats[0], y)
         assert denoiser.supervision_ == "self"
         assert bits(denoiser, beats[0]) == alone
+
+    @pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int64])
+    def test_auto_takes_clean_integers(self, dtype, beats):
+        """As converters give them; score knows them too."""
+        noisy, clean = (np.round(100 * signals - 100 * beats[0].min()) for signals in beats)
+        denoiser = SoftThresholdDenoiser(**TINY).fit(noisy.astype(dtype), clean.astype(dtype))
+        assert denoiser.supervision_ == "clean"
+        assert bits(denoiser, noisy) == bits(SoftThresholdDenoiser(**TINY).fit(noisy, clean), noisy)
+        gain = denoiser.score(noisy.astype(dtype), clean.astype(dtype))
+        assert gain == denoiser.score(noisy, clean) != denoiser.score(noisy)
+
+    @pytest.mark.parametrize("kind", [int, float])
+    @pytest.mark.parametrize("shape", [(60,), (60, 1)], ids=str)
+    @pytest.mark.parametrize("n_features", [1, 2])
+    def test_auto_ignores_one_number_per_sample(self, n_features, shape, kind, beats):
+        X, y = beats[0][:, :n_features], np.arange(60, dtype=kind).reshape(shape) % 3
+        denoiser = SoftThresholdDenoiser(**TINY).fit(X, y)  # warnings are errors
+        assert denoiser.supervision_ == "self"
+        assert denoiser.score(X, y) == denoiser.score(X)
 
     @pytest.mark.parametrize("supervision", ["self", "synthetic"])
     def test_others_ignore_clean_signals(self, supervision, beats):
@@ -348,9 +390,14 @@ class TestCleanSignals:
         with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[60, 59\]"):
             fit("clean", *beats).score(noisy, clean[:-1])
 
-    @pytest.mark.parametrize("part", [np.s_[:, :-1], np.s_[:, None]], ids=["shorter", "3-D"])
-    def test_of_another_shape_are_not_passed_over_in_silence(self, part, beats):
-        noisy, clean = beats
+    @pytest.mark.parametrize("kind", [float, int])
+    @pytest.mark.parametrize(
+        "part",
+        [np.s_[:, :-1], np.s_[:, : LENGTH // 2], np.s_[:, None]],
+        ids=["shorter", "half", "3-D"],
+    )
+    def test_of_another_shape_are_not_passed_over_in_silence(self, part, kind, beats):
+        noisy, clean = beats[0], beats[1].astype(kind)
         with pytest.warns(UserWarning, match=r"y of shape \(60, .* must have the shape of X"):
             denoiser = SoftThresholdDenoiser(**TINY).fit(noisy, clean[part])
         assert denoiser.supervision_ == "self"

@@ -1,5 +1,6 @@
 """What an epoch costs beside the network: no reading back, one slice per batch, no copy of X."""
 
+import pickle
 import tracemalloc
 from collections import Counter
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sklearn_drsn import DnCNNDenoiser, SoftThresholdDenoiser
 from sklearn_drsn.estimators import _bends, _patterns, _relevance, _samples, _scaling
 from sklearn_drsn.estimators._samples import SampleSet, rows_per_block
 from sklearn_drsn.layers import THRESHOLD_MODES
@@ -154,3 +156,70 @@ def test_bfloat16_is_what_the_network_computes_in(estimator, samples, mode):
     products = {name for name in types if "convolution.default" in name or "addmm" in name}
     assert products
     assert all(types[name] == {torch.bfloat16} for name in products)
+
+
+@pytest.fixture(params=[torch.float64, torch.bfloat16], ids=str)
+def default_type(request):
+    """Function after whose call torch has another default type, until the test ends."""
+    before = torch.get_default_dtype()
+    yield lambda: torch.set_default_dtype(request.param)
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def default_device():
+    """Function after whose call torch's default device is one without storage."""
+    before = torch.get_default_device()
+    yield lambda: torch.set_default_device("meta")
+    torch.set_default_device(before)
+
+
+ONE_EPOCH = {"max_epochs": 1, "device": "cpu", "random_state": 0}
+NOISE = {"augment": ("noise", "occasional_noise", "sign_flip"), "dropout": 0.2}
+FITS = {
+    **dict.fromkeys(["table", "series", "images"], lambda X, y, fit: fit().fit(X, y)),
+    "augmented": lambda X, y, fit: fit(**NOISE).fit(X, y),
+    "pieces": lambda X, y, fit: fit(n_pieces=3).fit(X, y),
+    "nadam": lambda X, y, fit: fit(optimizer="nadam").fit(X, y),
+    "sgd": lambda X, y, fit: fit(optimizer="sgd").fit(X, y, X_val=X, y_val=y),
+    "part": lambda X, y, fit: fit().fit(X, y).partial_fit(X, y),
+    "denoiser": lambda X, y, fit: SoftThresholdDenoiser(2, 4, **ONE_EPOCH).fit(X),
+    "DnCNN": lambda X, y, fit: DnCNNDenoiser(3, 4, patch_size=8, **ONE_EPOCH).fit(
+        (X[:3, 0] - X.min()) / np.ptp(X)
+    ),
+}
+SERIES, IMAGES = {"series", "augmented", "denoiser"}, {"images", "DnCNN"}
+
+
+def arrays_of(estimator):
+    """All arrays of a state, by their names."""
+    state = estimator.__getstate__()["_net_state"]
+    memories = state["optimizer"]["state"].items()
+    memory = {f"{i} {name}": value for i, values in memories for name, value in values.items()}
+    return {**state["module"], **memory}
+
+
+def assert_same_arrays(one, other):
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(other[name], array)
+        assert other[name].dtype == array.dtype
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_torchs_default_type_does_not_matter(classifier, default_type, request, kind):
+    data = "series" if kind in SERIES else "images" if kind in IMAGES else "table"
+    X, y = request.getfixturevalue(data)
+    before = FITS[kind](X, y, classifier)
+    expected, pickled = arrays_of(before), pickle.dumps(before)
+    default_type()
+    assert_same_arrays(expected, arrays_of(pickle.loads(pickled)))
+    assert_same_arrays(expected, arrays_of(FITS[kind](X, y, classifier)))
+
+
+def test_models_are_loaded_whatever_torchs_default_device_is(estimator, default_device, samples):
+    X, y = samples
+    fitted = estimator().fit(X, y)
+    expected, pickled = fitted.predict(X), pickle.dumps(fitted)
+    default_device()
+    np.testing.assert_array_equal(pickle.loads(pickled).predict(X), expected)

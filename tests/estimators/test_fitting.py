@@ -56,7 +56,7 @@ def test_probabilities_are_float64_and_belong_to_the_predictions(classifier, sam
 
 def test_log_probabilities_stay_finite_where_probabilities_vanish(classifier, table):
     X, y = table
-    clf = classifier(max_epochs=10, lr=0.1).fit(X, y)
+    clf = classifier(max_epochs=10, lr=0.1, normalize=None).fit(X, y)
     far = 1e6 * X
     assert (clf.predict_proba(far) == 0).any()
     assert np.isfinite(clf.predict_log_proba(far)).all()
@@ -245,10 +245,26 @@ def test_a_column_of_targets_gives_the_bits_of_a_vector(regressor, samples):
     np.testing.assert_array_equal(vector.predict(X)[:, None], column.predict(X))
 
 
-def test_a_constant_target_is_predicted(regressor, samples):
+@pytest.mark.parametrize("value", [0.0, 1e-3, -0.1, 1e8])
+@pytest.mark.parametrize("params", [{}, {"loss": "absolute_error"}, {"optimizer": "sgd"}], ids=str)
+def test_a_constant_target_is_predicted_as_such(regressor, samples, value, params):
     X, _ = samples
-    prediction = regressor().fit(X, np.full(len(X), 1e8)).predict(X)
-    np.testing.assert_allclose(prediction, 1e8, rtol=1e-6)
+    reg = regressor(**params).fit(X, np.full(len(X), value))
+    np.testing.assert_array_equal(reg.predict(X), value)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_constant_target_among_others_is_predicted_as_such(regressor, samples, weighted):
+    X, y = samples
+    Y = np.column_stack([y, np.full(len(y), 0.1), -y])
+    weight = np.linspace(0, 0.7, len(y)) if weighted else None
+    Y[0] += weighted  # which has no weight
+    reg = regressor().fit(X, Y, weight, X_val=X[1:], y_val=Y[1:])
+    prediction = reg.predict(X)
+    np.testing.assert_array_equal(prediction[:, 1], 0.1)
+    assert (np.ptp(prediction[:, [0, 2]], axis=0) > 0).all()
+    shown = reg.history_[-1]["valid_score"]
+    assert shown == pytest.approx(reg.score(X[1:], Y[1:]), abs=1e-4)
 
 
 def test_predictions_follow_the_units_of_the_targets(regressor, samples):

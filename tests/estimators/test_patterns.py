@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import is_classifier
 
 from sklearn_drsn.estimators import _patterns
-from sklearn_drsn.estimators._patterns import is_steady, share_of_white_noise
+from sklearn_drsn.estimators._patterns import explained, is_steady, share_of_white_noise
 from sklearn_drsn.estimators._scaling import InputScaler
 from sklearn_drsn.persistence import load, save
 
@@ -278,3 +278,13 @@ def test_long_series_are_looked_at_without_gaps(classifier, monkeypatch):
 def test_a_slight_unevenness_of_many_samples_does_not_matter():
     x = np.random.default_rng(0).normal(size=(1000, 8, 1024))
     assert is_steady(x * np.where(np.arange(1024) < 128, 1.005, 1.0))
+
+
+def test_classes_without_weight_explain_nothing():
+    rng = np.random.default_rng(0)
+    x, targets = rng.normal(size=(30, 4)), np.arange(30) % 3
+    kept = targets != 1
+    by_value, n_explaining = explained(x, targets, kept.astype(float))
+    expected = explained(x[kept], targets[kept])
+    np.testing.assert_allclose(by_value, expected[0])
+    assert n_explaining == expected[1] == 1

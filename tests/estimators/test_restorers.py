@@ -57,6 +57,7 @@ def make_images(n_images=4, size=(32, 28), n_channels=None, seed=0):
 
 STACK = make_images()
 COLOUR = np.moveaxis(make_images(n_channels=3), 1, -1)
+LARGE = make_images(size=(49, 40))
 SIZES = [STACK[0], STACK[1][:26, :24], STACK[2][:24]]
 
 
@@ -550,6 +551,42 @@ def test_other_scales(cls, scale):
     assert np.isfinite(model.score(X))
 
 
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (MSRNSuperResolver, {}),
+        (CSSFNSuperResolver, {}),
+        (CSSFNSuperResolver, {"downsampling": "kspace"}),
+    ],
+)
+def test_what_the_scale_leaves_over_of_clean_images_is_cut_off(cls, params, scale):
+    sizes = [(scale * 16 + rows, scale * 13 + columns) for rows in (0, 1) for columns in (1, 0)]
+    odd = [image[:height, :width] for image, (height, width) in zip(LARGE, sizes, strict=True)]
+    even = [image[: scale * 16, : scale * 13] for image in odd]
+    model = tiny(cls, scale=scale, **params)
+    assert bits(model.fit(odd), STACK) == bits(clone(model).fit(even), STACK)
+    assert model.score(odd) == model.score(even)
+    colour = [np.stack([image] * 3, axis=-1) for image in odd]
+    assert np.isfinite(clone(model).set_params(channel_axis=-1).fit(colour).score(colour))
+
+
+@resolvers
+def test_what_the_scale_leaves_over_of_pairs_is_refused(cls):
+    small, odd = downsample_bicubic(STACK, 2), np.pad(STACK, ((0, 0), (0, 1), (0, 0)), "edge")
+    for method in (tiny(cls).fit, fitted(cls).score):
+        with pytest.raises(ValueError, match=r"to have shape \(1, 32, 28\) .* got \(1, 33, 28\)"):
+            method(small, odd)
+
+
+@resolvers
+def test_score_makes_images_smaller_than_predict_takes(cls):
+    clean = STACK[0][:8, 10:19]
+    restored = fitted(cls)._run(downsample_bicubic(clean[:, :8], 2)[None, None])[0, 0]
+    expected = psnr(clean[None, :, :8], np.clip(restored, 0, 1)[None], data_range=1.0)[0]
+    assert fitted(cls).score([clean]) == pytest.approx(expected)
+
+
 @restorers
 def test_score_is_the_mean_psnr(cls):
     model = fitted(cls)
@@ -738,10 +775,10 @@ def test_refuses_pairs_that_do_not_belong_together(cls):
 
 @resolvers
 @pytest.mark.parametrize("method", ["fit", "score"])
-def test_refuses_a_size_that_the_scale_does_not_divide(cls, method):
-    model = tiny(cls) if method == "fit" else fitted(cls)
-    with pytest.raises(ValueError, match="multiples of scale=2"):
-        getattr(model, method)(STACK[:, :31])
+def test_refuses_images_smaller_than_the_scale(cls, method):
+    model = tiny(cls, scale=6).fit(make_images(2, (72, 72)))
+    with pytest.raises(ValueError, match=r"at least scale=6 pixels .* got 28 x 5 .* image 1 of X"):
+        getattr(model, method)([STACK[0], STACK[1][:28, :5]])
 
 
 @restorers

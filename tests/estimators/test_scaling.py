@@ -44,6 +44,76 @@ def test_without_a_mode_values_stay(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_an_outlier_does_not_set_the_scale(shape):
+    X = make_samples(shape, 200)
+    outlier = X.copy()
+    outlier[7] *= 1e6
+    before, after = (InputScaler("channel").fit(values) for values in (X, outlier))
+    np.testing.assert_allclose(after.scale_, before.scale_, rtol=0.2)
+    scaled = after.transform(outlier)
+    assert np.sqrt(np.square(scaled).mean(spatial(shape)))[7].max() < 8
+    others = np.delete(scaled, 7, axis=0), np.delete(before.transform(X), 7, axis=0)
+    assert np.corrcoef(others[0].ravel(), others[1].ravel())[0, 1] > 0.999
+
+
+def test_columns_beyond_reach_keep_their_order_and_end_within_twice_of_it():
+    X = np.exp(3 * np.random.default_rng(0).normal(size=(500, 2)))
+    scaler = InputScaler("channel").fit(X)
+    pulled = scaler.scale_ * scaler.transform(X) + scaler.mean_
+    far = np.abs(X - scaler.centre_) > scaler.reach_
+    assert 0.05 < far.mean() < 0.3
+    np.testing.assert_allclose(pulled[~far], X[~far], rtol=1e-5, atol=1e-5)
+    assert (np.abs(pulled - scaler.centre_) <= 2 * scaler.reach_ * (1 + 1e-6)).all()
+    for column, values in zip(X.T, scaler.transform(X).T, strict=True):
+        order = np.argsort(column)
+        assert (np.diff(values[order]) >= 0).all()
+        assert len(np.unique(values)) > 490
+
+
+def test_a_loud_sample_keeps_its_shape():
+    X = np.random.default_rng(0).normal(size=(40, 2, 64))
+    X[3, 1] *= 1000
+    scaled = InputScaler("channel").fit(X).transform(X)
+    assert np.corrcoef(scaled[3, 1], X[3, 1])[0, 1] == pytest.approx(1, abs=1e-6)
+    assert 5 < scaled[3, 1].std() / scaled[:3, 1].std() < 8
+    np.testing.assert_allclose(scaled[3, 0].std(), X[3, 0].std(), rtol=0.2)
+
+
+def test_the_usual_distance_is_that_of_a_normal_column():
+    X = np.random.default_rng(0).normal(2.0, 5.0, size=(20_000, 1))
+    scaler = InputScaler("channel").fit(X)
+    assert scaler.reach_[0] == pytest.approx(15.0, rel=0.03)
+    assert scaler.centre_[0] == pytest.approx(2.0, abs=0.2)
+
+
+def test_rare_values_beside_a_common_one_are_kept():
+    """Most values of such columns are the median itself, which says nothing of distances."""
+    X = np.zeros((200, 2))
+    X[::20] = 1.0
+    X[::40, 1] = 1.5
+    scaler = InputScaler("channel").fit(X)
+    np.testing.assert_array_equal(scaler._pull_in(X), X)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_largest_values_are_pulled_in_too(shape):
+    X = make_samples(shape)
+    X[4] = 1e300
+    scaled = InputScaler("channel").fit(X).transform(X)
+    assert np.isfinite(scaled).all()
+    assert (scaled[4] > np.delete(scaled, 4, axis=0).max(0) / 2).all()
+
+
+def test_a_constant_channel_is_not_limited_later():
+    X = make_samples((2, 7))
+    X[:, 1] = 0.1
+    later = X[:2].copy()
+    later[:, 1] = np.array([[1.1], [-999.9]])
+    scaled = InputScaler("channel").fit(X).transform(later)
+    np.testing.assert_allclose(scaled[:, 1, 0], [1, -1000], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_integer_weights_count_like_repeated_rows(shape):
     X = make_samples(shape)
     weight = np.random.default_rng(1).integers(0, 4, len(X))
@@ -142,7 +212,11 @@ def test_target_weights_count_like_repeated_rows():
     np.testing.assert_allclose(weighted.scale_, repeated.scale_, rtol=1e-12)
 
 
-def test_a_constant_target_keeps_its_scale():
-    scaler = TargetScaler().fit(np.full((10, 1), 7.0))
+@pytest.mark.parametrize("weight", [None, np.linspace(0.1, 0.7, 90)], ids=["equal", "unequal"])
+@pytest.mark.parametrize("value", [7.0, 1e-3, -0.1])
+def test_a_constant_target_is_its_own_mean_and_keeps_its_scale(value, weight):
+    y = np.full((90, 1), value)
+    scaler = TargetScaler().fit(y, weight)
+    np.testing.assert_array_equal(scaler.mean_, [value])
     np.testing.assert_array_equal(scaler.scale_, [1.0])
-    np.testing.assert_array_equal(scaler.transform(np.full((2, 1), 7.0)), 0)
+    np.testing.assert_array_equal(scaler.transform(y), 0)

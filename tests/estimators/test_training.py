@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 
-from sklearn_drsn import DRSNClassifier, DRSNRegressor
+from sklearn_drsn import DnCNNDenoiser, DRSNClassifier, DRSNRegressor, SoftThresholdDenoiser
 from sklearn_drsn.estimators import _samples, _training
 from sklearn_drsn.estimators._samples import batch_slices, resolve_device, rows_per_block
 from sklearn_drsn.estimators._training import OPTIMIZERS, lr_factor, make_generator
@@ -32,6 +32,17 @@ class Recorder:
 
     def __deepcopy__(self, memo):
         return self
+
+
+class StopsAfter(Callback):
+    """Ends the training after some epochs, as skorch's callbacks do."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) - net.first_epoch_ == self.n_epochs:
+            raise KeyboardInterrupt
 
 
 # --- batches -------------------------------------------------------------------------------------
@@ -356,6 +367,9 @@ def fit_with_losses(monkeypatch, estimator, losses, X, y):
         ([1.0] * 24 + [1.0] * 3 + [0.8] * 3, True),
         ([1.0] * 18 + [0.1], False),
         ([1.0] * 10 + [0.01] * 9, False),
+        ([-0.4] * 20, False),
+        ([-0.4] * 18 + [-0.43] * 2, False),
+        ([-0.4] * 18 + [-0.45] * 2, True),
     ],
 )
 def test_convergence_warning_compares_the_last_two_tenths(
@@ -388,6 +402,8 @@ def test_convergence_warning_of_a_warm_start_regards_its_own_epochs(monkeypatch,
     fit_with_losses(monkeypatch, model, [1.0] * 20, *table)
     with pytest.warns(ConvergenceWarning):
         fit_with_losses(monkeypatch, model, [1.0] * 18 + [0.5] * 2, *table)
+    model.set_params(callbacks=[StopsAfter(2)])
+    fit_with_losses(monkeypatch, model, [0.1] * 2, *table)  # not twenty epochs of its own
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -401,6 +417,17 @@ def test_extreme_values_without_scaling_are_named_as_a_cause(regressor, series):
     X, y = series
     with pytest.raises(ValueError, match=r"in epoch 1:.*extreme values that normalize=None"):
         regressor(normalize=None).fit(1e37 * X, y)
+
+
+@pytest.mark.parametrize("kind", [SoftThresholdDenoiser, DnCNNDenoiser])
+def test_estimators_without_normalize_do_not_blame_it(kind, tiny, series):
+    X, _ = series
+    model = kind(**{**tiny, "depth": 2, "lr": 1e30})
+    if kind is DnCNNDenoiser:
+        X = np.random.default_rng(0).random((2, 20, 20))
+        model.set_params(patch_size=8)
+    with pytest.raises(ValueError, match=r"in epoch \d+: most likely lr=1e\+30 is too high$"):
+        model.fit(X)
 
 
 # --- interruptions -------------------------------------------------------------------------------

@@ -200,11 +200,21 @@ def test_incomplete_validation_sets_are_refused(estimator, table, given, message
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda X, y: {"X_val": X[:, :-1], "y_val": y}, r"X has 5 features.*expecting 6"),
-        (lambda X, y: {"X_val": X * np.nan, "y_val": y}, "contains NaN"),
-        (lambda X, y: {"X_val": X, "y_val": y[:-1]}, "inconsistent numbers of samples"),
+        (
+            lambda X, y: {"X_val": X[:, :-1], "y_val": y},
+            r"X_val has samples of shape \(5,\), but DRSN.* is expecting samples of shape \(6,\)",
+        ),
+        (lambda X, y: {"X_val": X * np.nan, "y_val": y}, "Input X_val contains NaN"),
+        (lambda X, y: {"X_val": X, "y_val": y + np.inf}, "Input y_val contains"),
+        (
+            lambda X, y: {"X_val": X, "y_val": y[:-1]},
+            r"X_val and y_val have inconsistent numbers of samples: \[48, 47\]",
+        ),
         (lambda X, y: {"X_val": X[:0], "y_val": y[:0]}, "0 sample"),
-        (lambda X, y: {"X_val": X[:, 0], "y_val": y}, "Expected 2D array"),
+        (
+            lambda X, y: {"X_val": X[0], "y_val": y[:1]},
+            r"X_val has samples of shape \(\).*\(6,\), as in fit\. .* X_val\[np.newaxis\]",
+        ),
         (
             lambda X, y: {"X_val": X, "y_val": y, "sample_weight_val": np.zeros(len(X))},
             "[Zz]ero|positive weight",
@@ -218,7 +228,7 @@ def test_incomplete_validation_sets_are_refused(estimator, table, given, message
             "sample_weight|inconsistent",
         ),
     ],
-    ids=["features", "NaN", "length", "empty", "1-D", "zero", "negative", "weights"],
+    ids=["features", "NaN", "inf", "length", "empty", "1-D", "zero", "negative", "weights"],
 )
 def test_bad_validation_sets_are_refused(estimator, table, spoil, message):
     X, y = table
@@ -231,7 +241,7 @@ def test_bad_validation_sets_are_refused(estimator, table, spoil, message):
 def test_unseen_labels_in_the_validation_set_are_refused(classifier, table):
     X, y = table
     clf = classifier()
-    with pytest.raises(ValueError, match=r"labels \[5\].*not among \[0 1 2\]"):
+    with pytest.raises(ValueError, match=r"y_val holds labels \[5\].*not among \[0 1 2\]"):
         clf.fit(X, y, X_val=X, y_val=np.where(y == 1, 5, y))
     assert not hasattr(clf, "classes_")
 
@@ -244,8 +254,21 @@ def test_a_validation_set_may_lack_classes(classifier, table):
 
 def test_one_validation_sample_is_too_few_for_r2(regressor, table):
     X, y = table
-    with pytest.raises(ValueError, match=r"at least 2 samples.*got 1 sample"):
+    with pytest.raises(ValueError, match=r"X_val of at least 2 samples.*got 1 sample"):
         regressor().fit(X, y, X_val=X[:1], y_val=y[:1])
+
+
+def test_validation_targets_of_another_shape_are_refused(regressor, table):
+    X, y = table
+    with pytest.raises(ValueError, match=r"y_val has targets of shape \(1,\).*expecting \(\)"):
+        regressor().fit(X, y, X_val=X, y_val=y[:, None])
+
+
+def test_validation_samples_of_another_shape_are_refused(estimator, series):
+    X, y = series
+    message = r"X_val has samples of shape \(2, 20\), but DRSN.* of shape \(2, 24\), as in fit$"
+    with pytest.raises(ValueError, match=message):
+        estimator().fit(X, y, X_val=X[..., :20], y_val=y)
 
 
 def test_validation_samples_are_reshaped_like_the_others(estimator, table):
@@ -315,6 +338,34 @@ def test_early_stopping_of_a_warm_start_restores_the_best_of_its_own_epochs(esti
     fitted.set_params(lr=3.0, lr_schedule="constant").fit(X, y, X_val=X_val, y_val=y_val)
     shown = fitted.history_[fitted.best_epoch_ - 1]["valid_score"]
     assert fitted.score(X_val, y_val) == pytest.approx(shown, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_extreme_validation_samples_are_named(estimator, samples, early_stopping):
+    X, y = samples
+    X_val = X.copy()
+    X_val[[7, 9]] *= 1e39
+    message = r"output for sample 7 is not finite: X_val holds values far beyond.* up to \d.*e\+39"
+    with pytest.raises(ValueError, match=message):
+        estimator(normalize=None, early_stopping=early_stopping).fit(X, y, X_val=X_val, y_val=y)
+
+
+def test_extreme_samples_that_are_held_out_are_named(estimator, table, split):
+    X, y = table
+    estimator(**STOP).fit(X, y)
+    row = sorted(split[0][1])[3]
+    X = X.copy()
+    X[row] = 1e39
+    message = rf"sample {row} is not finite: X holds values far beyond .* up to 1e\+39"
+    with pytest.raises(ValueError, match=message):
+        estimator(normalize=None, **STOP).fit(X, y)
+
+
+def test_weights_that_explode_are_not_blamed_on_the_validation_samples(estimator, samples):
+    X, y = samples
+    model = estimator(lr=1e30, optimizer="sgd", batch_size=len(X))
+    with pytest.raises(ValueError, match=r"NaN in epoch 1: most likely lr=1e\+30 is too high"):
+        model.fit(X, y, X_val=X, y_val=y)
 
 
 def test_early_stopping_works_on_its_own_hold_out(estimator, samples):

@@ -1,6 +1,7 @@
 """Sample weights and class weights."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -84,6 +85,47 @@ def test_targets_of_weight_zero_do_not_reach_their_scaling(regressor, table):
     weight = np.ones(len(X))
     weight[:4], y[:4] = 0, 1e9
     assert np.abs(regressor().fit(X, y, sample_weight=weight).predict(X)).max() < 100
+
+
+@pytest.mark.parametrize("weight", [1e308, 1e-310])
+def test_only_the_ratios_of_extreme_weights_count(estimator, samples, weight):
+    X, y = samples
+    weighted = estimator().fit(X, y, sample_weight=np.full(len(X), weight))
+    assert bits(weighted, X) == bits(estimator().fit(X, y), X)
+
+
+@pytest.mark.parametrize("weight", [1e-50, 1e-310])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_weights_that_vanish_beside_others_are_zero(estimator, samples, weight, early_stopping):
+    X, y = samples
+    vanishing = np.where(np.arange(len(X)) % 4, 1.0, weight)
+    zero = np.where(np.arange(len(X)) % 4, 1.0, 0.0)
+    params = {"early_stopping": early_stopping, "validation_fraction": 0.25}
+    fits = [estimator(**params).fit(X, y % 2, sample_weight=weight) for weight in (vanishing, zero)]
+    assert bits(fits[0], X) == bits(fits[1], X)
+
+
+def test_a_class_whose_weight_vanishes_has_none(classifier, samples):
+    X, y = samples
+    fits = [
+        classifier(class_weight={0: 1.0, 1: weight, 2: 1.0}).fit(X, y) for weight in (0.0, 1e-50)
+    ]
+    assert bits(fits[0], X) == bits(fits[1], X)
+
+
+@pytest.mark.parametrize("weight", [1e39, 1e-310])
+def test_parts_of_weights_that_float32_does_not_hold_are_refused(estimator, table, weight):
+    X, y = table
+    fitted = estimator().fit(X, y)
+    message = rf"times class_weight .* that float32 holds, got at most {re.escape(f'{weight:.3g}')}"
+    with pytest.raises(ValueError, match=message):
+        fitted.partial_fit(X, y, sample_weight=np.full(len(X), weight))
+
+
+def test_products_of_weights_that_overflow_are_refused(classifier, table):
+    X, y = table
+    with pytest.raises(ValueError, match=r"that float32 holds, got at most inf"):
+        classifier(class_weight={0: 1e200}).fit(X, y, sample_weight=np.full(len(X), 1e200))
 
 
 @pytest.mark.parametrize("kind", [list, tuple, np.float32, "int", "column of a frame"])
@@ -284,6 +326,18 @@ def test_impossible_class_weights_are_refused(classifier, table, value):
 def test_class_weights_of_zero_for_all_are_refused(classifier, table):
     with pytest.raises(ValueError, match=r"class_weight.*zero"):
         classifier(class_weight={0: 0.0, 1: 0.0, 2: 0.0}).fit(*table)
+
+
+def test_class_weights_leave_at_least_two_samples(classifier, table):
+    X, y = table
+    clf = classifier(class_weight={0: 0.0, 1: 1.0})
+    one = np.where(np.arange(len(X)) == 3, 1, 0)
+    with pytest.raises(ValueError, match=r"at least 2 samples of positive weight, got 1 sample$"):
+        clf.fit(X, one)
+    assert not hasattr(clf, "classes_")
+    fitted = clf.fit(X, y % 2, X_val=X, y_val=one)  # one to validate with is enough
+    assert np.isfinite(fitted.history_[-1]["valid_loss"])
+    clf.partial_fit(X, one)
 
 
 def test_samples_of_a_class_of_weight_zero_do_not_reach_training(classifier, table):

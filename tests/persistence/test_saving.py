@@ -193,6 +193,9 @@ LEGAL = {
     "other parameters since": lambda X, y: (
         DRSNClassifier(1, 4, **ONE).fit(X, y).set_params(depth=5, optimizer="sgd", lr=1)
     ),
+    "other parameters since, transformer": lambda X, y: (
+        SoftThresholdTransformer("sure", q=0.1).fit(X).set_params(noise_level="pooled", level=1)
+    ),
     "callbacks before": lambda X, y: (
         DRSNClassifier(1, 4, callbacks=[LRScheduler("StepLR", step_size=1)], **ONE)
         .fit(X, y)
@@ -358,6 +361,22 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(classifier, path, mo
         with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
             save(classifier, path)
     assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_missing_folder_is_named(path):
+    path.write_text("a file")
+    for folder in (path.parent / "missing", path):
+        with pytest.raises(FileNotFoundError, match=f"expected an existing folder, got '{folder}'"):
+            save(DRSNClassifier(), folder / "model")
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_no_error_names_the_hidden_file(path):
+    path.mkdir()
+    with pytest.raises(OSError, match=str(path)) as caught:
+        save(DRSNClassifier(), path)
+    assert f".{path.name}." not in str(caught.value)
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -753,6 +772,7 @@ WRONG_PARTS = [
     ("transformer", ("selection_report_", [{"dict": []}]), "a report of"),
     ("transformer", ("wavelet_", "db2"), "a report that begins with"),
     ("transformer", ("n_features_in_", 3), r"noise_level_ of shape \(3,\)"),
+    ("transformer", ("_options", {"dict": [["q", 0.1]]}), "options .*'shrinkage'"),
 ]
 
 
@@ -762,6 +782,16 @@ def test_parts_that_do_not_belong_together_are_refused(named, path, name, change
     key, value = change
     path.write_bytes(tampered(path.read_bytes(), setter("state", key, value=value)))
     assert_refused(path, f"cannot be loaded: .*{match}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("q", 7), ("level", -1), ("shrinkage", "softt"), ("noise_level", None)]
+)
+def test_options_that_are_no_parameters_are_refused(named, path, name, value):
+    save(named("transformer"), path)
+    changed = setter("state", "_options", name, value=value)
+    path.write_bytes(tampered(path.read_bytes(), changed))
+    assert_refused(path, f"cannot be loaded: .*'{name}' parameter")
 
 
 def test_metadata_requests_are_refused_by_name(table, path):
@@ -795,7 +825,7 @@ def leaves(node):
             yield from leaves(node[key])
 
 
-@pytest.mark.filterwarnings("ignore:the estimated noise level")
+@pytest.mark.filterwarnings("ignore:(the estimated noise level|expected level of at most)")
 @pytest.mark.parametrize("n", [30, pytest.param(200, marks=pytest.mark.slow)])
 def test_junk_in_a_document_is_refused_or_harmless(fitted, path, n):
     """Some of it is as good as what it replaces, another learning rate for example."""
