@@ -143,7 +143,11 @@ def summarise(results):
                 if contestant == name and (task.name, task.snr_db) == level
             ]
             accuracies, seconds = np.transpose(chosen)
-            table.setdefault(name, {})[level] = accuracies.mean(), accuracies.std(), seconds.mean()
+            table.setdefault(name, {})[level] = (
+                accuracies.mean(),
+                accuracies.std(ddof=1),
+                seconds.mean(),
+            )
     return table
 
 

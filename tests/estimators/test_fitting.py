@@ -4,6 +4,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.metrics import accuracy_score, r2_score
 
 from sklearn_drsn import DRSNClassifier, DRSNRegressor
+from sklearn_drsn.datasets import make_fault_signals
 from sklearn_drsn.layers import THRESHOLD_MODES
 
 HISTORY_KEYS = ["epoch", "train_loss", "valid_loss", "valid_score", "lr", "seconds"]
@@ -399,3 +400,24 @@ def test_html_and_text_representations_show_changed_parameters(estimator, table)
     fitted = estimator(threshold_mode="channel_shared").fit(*table)
     assert "threshold_mode='channel_shared'" in repr(fitted)
     assert "channel_shared" in fitted._repr_html_()
+
+
+def with_loud_windows(rng):
+    """Of 250 windows to learn from two are a thousand times as loud as the others."""
+    X, y = make_fault_signals(400, n_classes=3, length=128, snr_db=10, random_state=0)
+    X[[5, 100]] *= 1000
+    return X, y, {"max_epochs": 15}
+
+
+def with_a_heavy_tail(rng):
+    """One column over six decades, which alone decides."""
+    X = rng.normal(size=(400, 4))
+    return np.c_[np.exp(3 * X[:, 0]), X[:, 1:]], (X[:, 0] > 0).astype(int), {"max_epochs": 40}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("make", [with_loud_windows, with_a_heavy_tail])
+def test_outliers_leave_the_other_samples_alone(make):
+    X, y, parameters = make(np.random.default_rng(0))
+    classifier = DRSNClassifier(random_state=0, **parameters).fit(X[:250], y[:250])
+    assert classifier.score(X[250:], y[250:]) > 0.85
