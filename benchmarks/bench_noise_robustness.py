@@ -1,9 +1,9 @@
 """Accuracy against noise: ours with its defaults, and what a user would take instead.
 
-Real data, several seeds (of noise, models and, but for bearings, splits), two protocols: "matched" trains and
-tests at a level of noise, with other draws on both sides; "clean" trains without noise and tests
-with it. Signals and images are scaled one by one to zero mean and unit variance after the noise,
-for every model.
+Real data, several seeds (of noise, models and, but for bearings, splits), two protocols: "matched"
+trains and tests at a level of noise, with other draws on both sides; "clean" trains without noise
+and tests with it. Signals and images are scaled one by one to zero mean and unit variance after the
+noise, for every model.
 
     python benchmarks/bench_noise_robustness.py --data FOLDER [--seeds 5] [--tasks bearing ...]
         [--models DRSN MiniRocket ...] [--kinds gaussian ...] [--snr -10 -5 0 5 none]

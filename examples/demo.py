@@ -143,11 +143,8 @@ def summarise(results):
                 if contestant == name and (task.name, task.snr_db) == level
             ]
             accuracies, seconds = np.transpose(chosen)
-            table.setdefault(name, {})[level] = (
-                accuracies.mean(),
-                accuracies.std(ddof=1),
-                seconds.mean(),
-            )
+            spread = accuracies.std(ddof=min(1, len(chosen) - 1))
+            table.setdefault(name, {})[level] = accuracies.mean(), spread, seconds.mean()
     return table
 
 
