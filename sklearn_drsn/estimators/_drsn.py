@@ -140,8 +140,8 @@ class BaseDRSN(BaseNetworkEstimator):
         Warns
         -----
         UserWarning
-            If X seems to have its channels last: series shorter than 16 and than a quarter of the
-            number of channels.
+            If X seems to have its channels last: series of 64 channels or more, and shorter than
+            16.
         """
         with self._fitting(X, y) as train:
             self._check_parameters()

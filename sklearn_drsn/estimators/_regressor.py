@@ -335,7 +335,10 @@ class DRSNRegressor(RegressorMixin, BaseDRSN):
     def _check_targets(self, y, name):
         if y.dtype.kind not in "buifO":
             raise ValueError(f"{name} must hold numbers, got {name}.dtype={y.dtype}")
-        return y.astype(np.float64)
+        y = y.astype(np.float64)
+        if not np.isfinite(y).all():  # of objects
+            raise ValueError(f"Input {name} contains NaN or infinity")
+        return y
 
     def _learn_targets(self, y, *, reset, name="y"):
         if reset:

@@ -118,6 +118,13 @@ def test_classifier_refuses_other_targets(classifier, table, y, message):
         classifier().fit(table[0], y)
 
 
+@pytest.mark.parametrize("value", [None, np.inf])
+def test_regressor_refuses_objects_that_are_no_numbers(regressor, table, value):
+    y = np.array([value, *range(47)], dtype=object)
+    with pytest.raises(ValueError, match="Input y contains NaN or infinity"):
+        regressor().fit(table[0], y)
+
+
 @pytest.mark.parametrize("dtype", [object, str])
 def test_regressor_refuses_strings(regressor, table, dtype):
     y = np.array(["low", "high"] * 24, dtype=dtype)
