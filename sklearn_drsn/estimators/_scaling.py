@@ -94,7 +94,7 @@ class InputScaler:
         if len(sample):
             outside, far = block[sample, channel], far[sample, channel]
             centre, reach, factor = (
-                values.reshape(-1, *(1,) * (block.ndim - 2))
+                _spread(values, block)
                 for values in (self.centre_[channel], self.reach_[channel], (2 - 1 / far) / far)
             )
             block[sample, channel] = centre + reach * factor * _ratio(outside, centre, reach)
