@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sklearn_drsn.layers._batch_norm import BatchNorm1d, BatchNorm2d
+
 __all__ = [
     "Constant",
     "Linear",
@@ -98,20 +100,6 @@ class Conv1d(nn.Conv1d):
         return nn.functional.conv2d(input, kernel, self.bias, stride, padding)
 
 
-class BatchNorm1d(nn.BatchNorm1d):
-    """Batch norm of series that keeps a channels-last layout."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise ``(n, C, length)``, or ``(n, C, 1, length)``."""
-        if input.ndim == 3:
-            return self.forward(input.unsqueeze(2)).squeeze(2)
-        return super().forward(input)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.ndim != 4:
-            raise ValueError(f"expected 3 dimensions, got {input.ndim - 1}")
-
-
 class SeriesLayers(nn.Sequential):
     """Layers of series, which see images of height one."""
 
@@ -124,7 +112,7 @@ _CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d]] = {1: Conv1d, 2: nn.Conv2d
 _NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {
     0: nn.BatchNorm1d,
     1: BatchNorm1d,
-    2: nn.BatchNorm2d,
+    2: BatchNorm2d,
 }
 
 
