@@ -74,6 +74,50 @@ def test_gradient_is_that_of_finite_differences(monkeypatch):
         return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, x)
 
     assert torch.autograd.gradcheck(normalise, (x, weight, bias))
+    assert torch.autograd.gradgradcheck(normalise, (x, weight, bias))
+    weight.requires_grad_(False)
+    assert torch.autograd.gradgradcheck(normalise, (x, weight, bias))
+
+
+def test_functional_gradients_are_those_of_torch():
+    ours, reference = pair(4)
+    x = drawn(64, 4, 512)
+    found = torch.func.grad(lambda x: ours(x).square().sum() + x[0].sum())(x)
+    exact = x.detach().double().unsqueeze(2).requires_grad_()
+    (reference(exact).square().sum() + exact[0].sum()).backward()
+    torch.testing.assert_close(found.double().unsqueeze(2), exact.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_huge_values_keep_their_gradient():
+    ours, reference = pair(4)
+    x = (1e16 * drawn(64, 4, 512).detach()).requires_grad_()
+    exact = x.detach().double().unsqueeze(2).requires_grad_()
+    ours(x).pow(4).sum().backward()
+    reference(exact).pow(4).sum().backward()
+    wanted = exact.grad.squeeze(2)
+    assert (x.grad - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_up_in_more(dtype):
+    ours, reference = batch_norm(4, dim=1).to(dtype), nn.BatchNorm2d(4)
+    x = drawn(64, 4, 512, offset=20.0).detach().to(dtype)
+    expected = reference(x.float().unsqueeze(2)).squeeze(2)
+    torch.testing.assert_close(ours(x).float(), expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(ours.running_var.float(), reference.running_var, rtol=0.02, atol=0)
+
+
+def test_statistics_of_a_whole_data_set():
+    """As after an average of weights: torch sets the momentum to None."""
+    layer = batch_norm(4, dim=1)
+    first, second = drawn(64, 4, 512), drawn(64, 4, 512, offset=2.0)
+    torch.optim.swa_utils.update_bn([first.detach(), second.detach()], layer)
+    torch.testing.assert_close(layer.running_mean, torch.ones(4), rtol=0, atol=0.02)
+
+
+def test_refuses_other_shapes():
+    with pytest.raises(ValueError, match=r"expected 4D input \(got 3D input\)"):
+        batch_norm(4, dim=2)(torch.rand(64, 512, 4).movedim(-1, 1))
 
 
 def test_output_may_be_changed_in_place():
