@@ -14,7 +14,6 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_consistent_length,
     check_is_fitted,
 )
 
@@ -115,7 +114,7 @@ class BaseDRSN(BaseNetworkEstimator):
             Tables, series or images. Memory-mapped files, zarr arrays, HDF5 datasets and dask
             arrays, of any real type, are read block by block and never held as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Class labels of any type, or target values.
+            Class labels (numbers, strings, booleans or dates), or target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights, scaled to mean one; samples of weight zero are left out.
         groups : array-like of shape (n_samples,), default=None
@@ -150,8 +149,7 @@ class BaseDRSN(BaseNetworkEstimator):
             self._learn_targets(y[rows], reset=not goes_on)
             by_class = self._class_weights(y[rows])
             weight, rows = self._weigh(y, weight, rows, by_class)
-            groups = None if groups is None else np.asarray(on_host(groups))
-            check_consistent_length(y, groups)
+            groups = None if groups is None else _as_groups(groups, y)
             validation = self._check_validation(X_val, y_val, sample_weight_val, by_class)
             data = {"X": X, "y": y, "sample_weight": weight, "groups": groups}
             seed = train.seed(goes_on, **data, validation=validation)
@@ -379,13 +377,14 @@ class BaseDRSN(BaseNetworkEstimator):
         if n_groups < 2:
             raise ValueError(f"early_stopping needs at least 2 groups, got {n_groups}")
         draws = GroupShuffleSplit(50, test_size=self.validation_fraction, random_state=seed)
+        least = max(self._min_validation_samples, self.validation_fraction * len(classes) / 2)
 
         def shares_held_out(split):
             return np.bincount(classes[split[1]], minlength=len(counts)) / counts
 
         def distance(split):
-            shares = shares_held_out(split)
-            return (shares == 1).sum(), np.abs(shares - self.validation_fraction).sum()
+            shares, too_few = shares_held_out(split), len(split[1]) < least
+            return (shares == 1).sum(), too_few, np.abs(shares - self.validation_fraction).sum()
 
         best = min(draws.split(classes, groups=groups), key=distance)
         lost = names[shares_held_out(best) == 1].tolist()
@@ -422,10 +421,11 @@ class BaseDRSN(BaseNetworkEstimator):
 
     def _architecture_asked_for(self):
         """Arguments of the network for the data and parameters at hand."""
-        convolutions = {
-            name: getattr(self, name) or default
-            for name, default in default_convolutions(self.input_shape_).items()
-        }
+        convolutions = default_convolutions(self.input_shape_)
+        if len(self.input_shape_) > 1:  # tables have none, whatever the parameters say
+            convolutions = {
+                name: getattr(self, name) or convolutions[name] for name in convolutions
+            }
         return {
             "n_channels": self.input_shape_[0],
             "n_outputs": self._n_outputs,
@@ -524,6 +524,13 @@ class BaseDRSN(BaseNetworkEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _as_groups(groups, y):
+    groups = np.asarray(on_host(groups))
+    if groups.shape != (len(y),):
+        raise ValueError(f"expected groups of shape ({len(y)},), got {groups.shape}")
+    return groups
 
 
 def _as_float32(weight, *, mean_one):

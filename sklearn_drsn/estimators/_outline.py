@@ -15,6 +15,7 @@ __all__ = ["check_sizes", "outline"]
 
 # What networks have as many of as tensors, or many more of; all other sizes are axes of tensors.
 _COUNTS = {"depth", "n_blocks", "n_groups", "n_scales"}
+_NO_SIZES = {"stem_stride"}
 
 
 def check_sizes(architecture, weights):
@@ -24,7 +25,7 @@ def check_sizes(architecture, weights):
     n_values = sum(array.size for array in weights.values())
     for name, value in architecture.items():
         expect(isinstance(value, Real | np.bool_ | str | None), f"{name} to be plain", value)
-        if isinstance(value, Integral):
+        if isinstance(value, Integral) and name not in _NO_SIZES:
             most = len(weights) if name in _COUNTS else max(1000, n_values)
             expect(0 <= value <= most, f"{name} of at most {most}", value)
 

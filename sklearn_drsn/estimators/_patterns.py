@@ -139,15 +139,16 @@ def _share_in_images(x):
 
 
 def representative(X, targets, rows, n_rows):
-    """Ascending positions in ``rows`` of some that show the targets as they are distributed.
+    """Positions of some ascending ``rows`` that show the targets as they are distributed.
 
-    A stream is looked at in stretches of neighbouring rows.
+    A large stream is looked at in stretches of neighbouring rows.
     """
-    if isinstance(X, Stream):
+    if isinstance(X, Stream) and not X.is_one_pool:
         return spread_out(rows, n_rows)
     n_rows = min(len(rows), n_rows)
     by_target = np.argsort(targets.reshape(len(targets), -1)[:, 0], kind="stable")
-    return np.sort(by_target[np.arange(n_rows) * len(rows) // n_rows])
+    chosen = by_target[np.arange(n_rows) * len(rows) // n_rows]
+    return chosen[np.argsort(rows[chosen], kind="stable")]
 
 
 def _thinned_out(samples):

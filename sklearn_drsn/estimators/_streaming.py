@@ -52,6 +52,8 @@ class Stream:
         Rows of a block: about 2 MiB and, if the array has chunks, whole ones.
     blocks_per_pool : int
         How many make a pool of samples that are shuffled together.
+    is_one_pool : bool
+        Whether that is all of it.
     may_read_ahead : bool
         Whether a thread of its own may read.
     """
@@ -70,6 +72,7 @@ class Stream:
         n_bytes = max(1, self.dtype.itemsize * math.prod(self.shape[1:]))
         self.block = _rows_of_blocks(array, n_bytes)
         self.blocks_per_pool = max(1, _POOL // (self.block * n_bytes))
+        self.is_one_pool = len(self) <= self.block * self.blocks_per_pool
         # Within a task of Dask another thread would wait for the place that the task itself takes.
         self.may_read_ahead = not hasattr(array, "__dask_graph__")
 

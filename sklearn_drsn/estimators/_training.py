@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, PrintLog
+from skorch.callbacks import Callback, LRScheduler, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
@@ -318,9 +318,9 @@ class Network(NeuralNet):
         Every block has :func:`rows_per_block` rows, the last one filled up with zeros.
         """
         self.module_.eval()
-        run = self.infer if method is None else getattr(self.module_, method)
+        module = None if method is None else getattr(self.module_, method)
         with closing(prediction_blocks(X, scaler, self.device, rows)) as blocks:
-            outputs = torch.cat([run(block).float() for block in blocks])
+            outputs = torch.cat([self.infer(block, module=module) for block in blocks])
         return outputs[: len(X) if rows is None else len(rows)].cpu().numpy()
 
 
@@ -578,6 +578,12 @@ def train(
     """
     net.max_epochs = net.settings.max_epochs if epochs is None else epochs
     net.lr_schedule_ = lr_schedule or net.settings.lr_schedule
+    schedulers = [c for _, c in net.callbacks_ if isinstance(c, LRScheduler)]
+    if schedulers and net.lr_schedule_ != "constant":
+        raise ValueError(
+            f"lr_schedule={net.lr_schedule_!r} sets the learning rate of every step; beside the "
+            "callback LRScheduler expected 'constant'"
+        )
     net.first_epoch_ = len(net.history)
     net.train_split = None if validation is None else predefined_split(validation)
     net.holds_out_ = vars(samples).get("X") is vars(validation or samples).get("X")

@@ -68,6 +68,8 @@ class ColumnLinear(Linear):
     @torch.no_grad()
     def shrink(self, share: float) -> None:
         """Soft-threshold the weights, column by column, by a share of the columns' mean norm."""
+        if not self.weight.requires_grad:  # frozen
+            return
         threshold = share * torch.linalg.vector_norm(self.weight, dim=0).mean()
         self.weight.copy_(group_soft_threshold(self.weight, threshold, (0,)))
         self._shrink_bends(_BENDS * threshold)

@@ -303,6 +303,17 @@ def test_warm_start_keeps_training(estimator, samples):
     assert second[0] < 0.7 * first[0]
 
 
+def test_what_was_frozen_stays_frozen(estimator, samples):
+    X, y = samples
+    fitted = estimator(warm_start=True).fit(X, y)
+    fitted.net_.module_.units.requires_grad_(False)
+    before = weights(fitted)
+    fitted.set_params(lr=0.02).fit(X, y)  # a change that takes another net
+    after = weights(fitted)
+    for name, _ in fitted.net_.module_.named_parameters():
+        assert torch.equal(after[name], before[name]) == name.startswith("units."), name
+
+
 def test_warm_start_at_constant_lr_equals_one_long_fit(estimator, samples):
     X, y = samples
     params = {"lr_schedule": "constant", "dropout": 0.2, "augment": "noise"}

@@ -73,6 +73,15 @@ def test_training_goes_on_as_if_nothing_had_happened(estimator, series, transpor
     assert continued(arrived, X, y) == continued(fitted, X, y)
 
 
+def test_numbers_that_size_no_weights_may_be_large(estimator, table, series):
+    X, y = table
+    fitted = estimator(kernel_size=1501, stem_kernel_size=2001, stem_stride=3000).fit(X, y)
+    assert bits(copy.deepcopy(fitted), X) == bits(fitted, X)
+    X, y = series
+    fitted = estimator(stem_stride=2000).fit(X, y)
+    assert bits(copy.deepcopy(fitted), X) == bits(fitted, X)
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_unfitted_estimators_stay_unfitted(estimator, table, transport):
     arrived = TRANSPORTS[transport](estimator(depth=2))

@@ -123,6 +123,18 @@ def test_what_fits_a_pool_is_trained_and_predicted_to_the_same_bits(
     assert fitted.n_features_in_ == X.shape[1]
 
 
+def test_columns_are_screened_by_the_rows_of_the_array(estimator, tmp_path):
+    """Of which one pool may hold more than are looked at."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9000, 3)).astype(np.float32)
+    y = (X[:, 0] + 20 * rng.normal(size=len(X)) > 0).astype(int)
+    options = {"max_epochs": 1, "batch_size": 3000, "early_stopping": True}
+    expected = estimator(**options).fit(X, y)
+    fitted = estimator(**options).fit(stored("memmap", X, tmp_path), y)
+    assert bits(fitted, X) == bits(expected, X)
+    assert expected.net_.module_.stem.relevance.std() > 0
+
+
 @pytest.mark.parametrize("normalize", ["channel", "sample", None])
 @pytest.mark.parametrize("dtype", ["f2", ">f4", "f8", "i2", "i8", "u1", "?"])
 def test_every_real_type_gives_the_bits_of_the_array(

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Freezer
 
 from sklearn_drsn import DRSNRegressor
 from sklearn_drsn.estimators._samples import spread_out
@@ -179,6 +180,18 @@ def test_without_weight_decay_columns_are_not_shrunk(estimator, table):
     for _ in range(n_steps):
         expected = (expected - 0.02 * expected.mean()).clamp(min=0)
     torch.testing.assert_close(after, expected)
+
+
+def test_frozen_columns_are_not_shrunk(estimator, table):
+    X, y = table
+    options = {"n_pieces": 4, "weight_decay": 1.0}
+    start = estimator(lr=1e-12, **options).fit(X, y)
+    fitted = estimator(callbacks=[Freezer("stem.*")], **options).fit(X, y)
+    for name in ("weight", "bends"):
+        frozen, before = (getattr(f.net_.module_.stem, name).detach() for f in (fitted, start))
+        torch.testing.assert_close(frozen, before, rtol=0, atol=1e-6)
+    shrunk = estimator(**options).fit(X, y).net_.module_.stem.weight
+    assert shrunk.norm() < 0.9 * fitted.net_.module_.stem.weight.norm()
 
 
 def test_series_have_no_pieces(estimator, series):

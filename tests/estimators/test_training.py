@@ -222,6 +222,15 @@ def test_constant_schedule_is_left_to_callbacks(estimator, table):
     assert [row["lr"] for row in fitted.history_] == pytest.approx([0.08, 0.04, 0.02])
 
 
+def test_other_schedules_refuse_one_of_skorch(estimator, table):
+    """Which would have no effect."""
+    scheduling = estimator(callbacks=[LRScheduler(policy="StepLR", step_size=1)])
+    with pytest.raises(ValueError, match="expected 'constant'"):
+        scheduling.fit(*table)
+    options = {"classes": [0, 1, 2]} if isinstance(scheduling, DRSNClassifier) else {}
+    scheduling.partial_fit(*table, **options)  # whose schedule is the constant one
+
+
 # --- optimizers, dropout, precision --------------------------------------------------------------
 
 
@@ -321,6 +330,16 @@ def test_bfloat16_is_close_to_float32(estimator, samples):
     assert {p.dtype for p in low.net_.module_.parameters()} == {torch.float32}
     losses = [[row["train_loss"] for row in fitted.history_] for fitted in (low, high)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.05)
+
+
+def test_bfloat16_embeds_what_the_head_sees(classifier, samples):
+    X, y = samples
+    fitted = classifier(precision="bfloat16").fit(X, y)
+    features = torch.tensor(fitted.embed(X), dtype=torch.float32)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        logits = fitted.net_.module_.head(features).float()
+    expected = torch.softmax(logits, 1).double().numpy()
+    np.testing.assert_allclose(fitted.predict_proba(X), expected, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import re
 import weakref
 
 import numpy as np
@@ -71,6 +72,21 @@ def test_groups_with_a_rare_class(classifier, split):
     classifier(early_stopping=True).fit(X, y, groups=groups)
     [(kept, held_out)] = split
     assert not set(groups[kept]) & set(groups[held_out])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_that_is_too_small_is_not_held_out_alone(estimator, split, seed):
+    groups = np.r_[0, np.repeat([1, 2, 3, 4], 10)]
+    X, y = np.random.default_rng(0).normal(size=(41, 3)), np.arange(41) % 2
+    estimator(early_stopping=True, random_state=seed).fit(X, y, groups=groups)
+    assert len(split[0][1]) == 10
+
+
+@pytest.mark.parametrize("groups", [np.ones((48, 2)), np.ones(47), 1])
+def test_groups_of_another_shape_are_refused(estimator, table, groups):
+    expected = rf"expected groups of shape \(48,\), got {re.escape(str(np.shape(groups)))}"
+    with pytest.raises(ValueError, match=expected):
+        estimator(**STOP).fit(*table, groups=groups)
 
 
 def test_one_group_cannot_be_held_out(estimator, table):
