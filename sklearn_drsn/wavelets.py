@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pywt
 import torch
-from scipy import fft
+from scipy import fft, ndimage
 from scipy.special import ndtri
 
 from sklearn_drsn.functional import (
@@ -55,6 +55,8 @@ _CHUNK = 2**16
 # The finest band of this wavelet tells noise from signal, whatever wavelet shrinks afterwards.
 _NOISE_WAVELET = "sym4"
 _NORMAL_MAD = ndtri(0.75)
+# Values in a row that may be equal before they are a gap, and the share of a signal.
+_LONGEST_PAUSE, _LARGEST_PAUSE = 32, 1 / 16
 # Share of the largest magnitude that no threshold exceeds, so that no signal vanishes.
 _LARGEST_SHARE = 0.99
 # In units of the noise, all signal: beyond, squares would overflow and no rule needs to see more.
@@ -172,7 +174,9 @@ def estimate_noise(x):
     .. math:: \hat\sigma = \operatorname{median}_k |d_k| / \Phi^{-1}(3/4)
 
     over the finest undecimated wavelet coefficients :math:`d` (Donoho and Johnstone 1994), in
-    which there is little of a signal sampled finely enough.
+    which there is little of a signal sampled finely enough. Padding and gaps are left out: more
+    than 32 equal values in a row, and more than a sixteenth of a signal, that changes from value to
+    value elsewhere. (Where it does not, as in steps without noise, they count.)
 
     Parameters
     ----------
@@ -189,9 +193,33 @@ def estimate_noise(x):
     finest = _make_transform(x, Recipe(wavelet=_NOISE_WAVELET, level=1))
     for rows in _chunks(x):
         (band,), _ = finest.analyse(x[rows])
-        levels[rows] = np.median(np.abs(band), axis=1) / _NORMAL_MAD
+        levels[rows] = _medians(x[rows], np.abs(band)) / _NORMAL_MAD
     levels[np.ptp(x, axis=1) == 0] = 0
     return levels
+
+
+def _medians(x, magnitudes):
+    """Median over every row of ``magnitudes``, stretches left out in which ``x`` stands still."""
+    medians = np.median(magnitudes, axis=1)
+    still = x[:, 1:] == x[:, :-1]
+    if not still.any():
+        return medians
+    size = max(_LONGEST_PAUSE, int(x.shape[1] * _LARGEST_PAUSE))
+    gaps = _long_runs(still, size)
+    seen = _long_runs(~gaps, size)  # but no jump from one level to the next
+    some = gaps.any(axis=1) & (2 * (still & seen).sum(axis=1) < seen.sum(axis=1))
+    seen = np.pad(seen[some], ((0, 0), (0, 1)), mode="edge")
+    values = np.sort(np.where(seen, magnitudes[some], np.inf), axis=1)
+    middle = seen.sum(axis=1) // 2
+    medians[some] = values[np.arange(len(values)), middle]
+    return medians
+
+
+def _long_runs(mask, size):
+    """Where rows of a mask are true for ``size`` values at a time; beyond the ends they are."""
+    size = size // 2 * 2 + 1
+    runs = ndimage.minimum_filter1d(mask.view(np.uint8), size, axis=1, mode="constant", cval=1)
+    return ndimage.maximum_filter1d(runs, size, axis=1, mode="constant").astype(bool)
 
 
 def estimated_errors(x, recipes, *, strength=0.5, n_values=2**17, seed=_SEED):
@@ -472,9 +500,14 @@ class _Wavelets:
             self.shares.append(share.astype(dtype))
 
     def analyse(self, x):
-        spectrum = fft.rfft(self._pad(x))
+        x = self._pad(x)
+        mean = x.mean(axis=1, keepdims=True)  # of which details hold nothing but rounding
+        spectrum = fft.rfft(x - mean)
         bands = [self._inverse(spectrum * response) for response in self.to_details]
-        coarse = [self._inverse(spectrum * response) for response in self.to_coarse]
+        coarse = [
+            self._inverse(spectrum * response) + mean * response[0].real
+            for response in self.to_coarse
+        ]
         return bands, np.max([np.abs(values).max(axis=1) for values in coarse], axis=0)
 
     def synthesise(self, bands):

@@ -18,6 +18,7 @@ from sklearn_drsn.estimators._denoising import (
     CRITERIA,
     PatchScaler,
     hide,
+    leave_out_constant,
     noise_levels,
     power,
     prepare_hidden,
@@ -590,7 +591,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             "sure": (prepare_probes, {}),
             "blind_spot": (prepare_hidden, {}),
         }[self._teacher]
-        prepare = partial(prepare, self._scale, **options)
+        prepare = partial(leave_out_constant, partial(prepare, self._scale, **options))
         device = resolve_device(self._settings["device"])
         return PatchSet(X, targets, self._window, n_patches, prepare, device)
 
@@ -604,7 +605,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         if clean is None:
             patches = self._run_as_taught(self._some_patches(samples))
         else:
-            patches = self._scale(cover(clean, self._window, _N_LEVELS))[0]
+            patches = cover(clean, self._window, _N_LEVELS)
+            varied = np.ptp(patches, axis=tuple(range(2, patches.ndim))).any(axis=1)
+            patches = self._scale(patches[varied] if varied.any() else patches)[0]
         # The median, as signals that are called clean may hold noise of their own.
         self._error = np.median(self._removed(patches), axis=0, keepdims=True)
 

@@ -11,6 +11,7 @@ __all__ = [
     "PatchScaler",
     "exchange",
     "hide",
+    "leave_out_constant",
     "noise_levels",
     "power",
     "prepare_hidden",
@@ -71,6 +72,17 @@ def standardise(x):
     return x / std, mean, std
 
 
+def leave_out_constant(prepare, rng, patches, targets):
+    """Prepare those patches that are not constant, unless fewer than two are not.
+
+    Of gaps and padding nothing is learnt but to change nothing, and prediction leaves them alone.
+    """
+    varied = np.ptp(patches, axis=tuple(range(2, patches.ndim))).any(axis=1)
+    if varied.sum() >= 2:
+        patches, targets = patches[varied], None if targets is None else targets[varied]
+    return prepare(rng, patches, targets)
+
+
 def prepare_pairs(scale, rng, noisy, clean):
     """Noisy and clean patches, half of which exchange their noise.
 
@@ -84,7 +96,9 @@ def exchange(rng, noise):
     level = np.sqrt(power(noise))
     unit = noise / np.where(level > 0, level, 1.0)
     exchanged = rng.random(len(noise)) < _EXCHANGED_SHARE
-    return np.where(_per_patch(exchanged, noise), level * rng.permutation(unit), noise)
+    noisy = np.flatnonzero(level.any(axis=tuple(range(1, level.ndim))))
+    unit[noisy] = unit[rng.permutation(noisy)]
+    return np.where(_per_patch(exchanged, noise), level * unit, noise)
 
 
 def prepare_synthetic(scale, rng, clean, _, **options):
@@ -169,6 +183,8 @@ def hide(x):
 
 def noise_levels(x):
     """Standard deviation of white noise in every sample and channel, of shape ``(n, C)``."""
+    if x.ndim == 4 and x.shape[3] == 1:
+        x = np.swapaxes(x, 2, 3)
     if x.ndim == 4 and x.shape[2] > 1:  # differences of rows leave little of an image
         x = np.diff(x, axis=2) / np.sqrt(2.0)
     levels = estimate_noise(np.ascontiguousarray(x).reshape(-1, x.shape[-1]))
