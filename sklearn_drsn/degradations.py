@@ -268,6 +268,8 @@ def jpeg(image: ArrayLike, quality: int, *, channel_axis: int | None = None) -> 
         raise ValueError(f"expected quality to be a whole number from 1 to 100, got {quality!r}")
     pixels, n_axes = np.rint(image * 255).astype(np.uint8), 2
     if channel_axis is not None:
+        if image.ndim < 3:
+            raise ValueError(f"expected an image of height, width and channels, got {image.shape}")
         pixels, n_axes = np.moveaxis(pixels, channel_axis, -1), 3
         if pixels.shape[-1] != 3:
             raise ValueError(f"expected 3 channels along axis {channel_axis}, got {image.shape}")

@@ -267,9 +267,13 @@ def mean_magnitude(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     >>> mean_magnitude(x, (2,)).flatten(), mean_magnitude(x, (1, 2)).flatten()
     (tensor([2., 1.]), tensor([1.5000]))
     """
+    if not dims:
+        raise ValueError("expected dims to name at least one axis, got ()")
     # Not mean(): the gradient of a sum needs no memory, and its consumer keeps its own layout.
-    # A list of sizes, since torch compiles no generator.
-    return x.abs().sum(dims, keepdim=True) / math.prod([x.shape[dim] for dim in dims])
+    # A list of sizes, since torch compiles no generator. Not in float16, where sums overflow.
+    wide = torch.promote_types(x.dtype, torch.float32)
+    total = x.abs().sum(dims, keepdim=True, dtype=wide)
+    return (total / math.prod([x.shape[dim] for dim in dims])).to(x.dtype)
 
 
 class _SoftThreshold(torch.autograd.Function):

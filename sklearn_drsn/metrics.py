@@ -11,6 +11,7 @@ __all__ = ["edge_preservation", "psnr", "snr_db", "snr_improvement", "ssim"]
 Array = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
 
+_ROUNDING = 1e-6  # of a height that float32 holds
 _SSIM_SIGMA = 1.5
 _SSIM_WINDOW = 11  # values; scikit-image cuts the Gaussian window off after 3.5 sigma
 
@@ -327,7 +328,8 @@ def _find_jumps(truth: Array, min_jump: float) -> tuple[Integers, Integers, Inte
     changes = np.diff(direction, axis=1) != 0
     row, before = np.nonzero(changes & (direction[:, 1:] != 0))
     _, after = np.nonzero(changes & (direction[:, :-1] != 0))
-    is_jump = np.abs(truth[row, after] - truth[row, before]) >= min_jump
+    least = min_jump * (1 - _ROUNDING)
+    is_jump = np.abs(truth[row, after] - truth[row, before]) >= least
     if not is_jump.any():
         largest = np.abs(steps).max(initial=0.0)
         raise ValueError(

@@ -102,7 +102,7 @@ def add_noise(
     >>> X_noisy -= X_noisy.mean(axis=1, keepdims=True)
     >>> X_noisy /= X_noisy.std(axis=1, keepdims=True)
     """
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ValueError(f"expected kind to be one of {sorted(_KINDS)}, got {kind!r}")
     if (snr_db is None) == (sigma is None):
         raise ValueError(f"expected exactly one of snr_db and sigma, got {snr_db=} and {sigma=}")
@@ -215,6 +215,8 @@ def _power_from_sigma(X: Array, sigma: Array) -> Array:
     """Noise power with as many dimensions as X."""
     if not np.all(np.isfinite(sigma) & (sigma >= 0)):
         raise ValueError(f"expected sigma to be finite and not negative, got {sigma}")
+    if not sigma.ndim:
+        return np.asarray(sigma**2)
     padded = sigma.reshape((1,) * (X.ndim - sigma.ndim) + sigma.shape)
     allowed = [{1, extent} for extent in X.shape]
     if sigma.ndim > X.ndim or any(s not in a for s, a in zip(padded.shape, allowed, strict=True)):
@@ -258,9 +260,9 @@ def _impulse(X: Array, power: Array, rng: np.random.Generator) -> Array:
 
 def _impulse_axes(X: Array, power: Array) -> tuple[int, ...]:
     """Axes that share one extreme value: those of a sample, or the rows of a table's column."""
-    if X.ndim == 2 and power.shape[0] == 1 < power.shape[1]:
+    if X.ndim == 2 and power.shape == (1, X.shape[1]):
         return (0,)
-    if power[0].size > 1:
+    if power.ndim and power[0].size > 1:
         raise ValueError(
             "impulse noise expects one sigma, one for each sample of shape (n_samples, 1, ...) or "
             f"one for each column of a table, got {power.shape} for {X.shape=}"

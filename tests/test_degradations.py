@@ -278,6 +278,8 @@ class TestJPEG:
             np.testing.assert_array_equal(jpeg(image, 50, channel_axis=0), one)
         with pytest.raises(ValueError, match="expected 3 channels along axis 0, got"):
             jpeg(images, 50, channel_axis=0)
+        with pytest.raises(ValueError, match=r"height, width and channels, got \(4, 3\)"):
+            jpeg(np.zeros((4, 3)), 50, channel_axis=-1)
 
     @pytest.mark.parametrize("quality", [0, 101, 7.5, None])
     def test_refuses(self, quality):

@@ -135,6 +135,16 @@ class TestValue:
         expected = np.abs(x.numpy()).mean(dims, keepdims=True)
         np.testing.assert_allclose(mean_magnitude(x, dims).numpy(), expected, rtol=1e-14)
 
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    def test_mean_magnitude_of_many_halves(self, dtype):
+        x = torch.full((1, 1, 65536), -2.0, dtype=dtype)
+        assert mean_magnitude(x, (2,)).tolist() == [[[2.0]]]
+        assert mean_magnitude(x, (2,)).dtype == dtype
+
+    def test_mean_magnitude_over_no_axis_is_refused(self):
+        with pytest.raises(ValueError, match="at least one axis"):
+            mean_magnitude(torch.ones(2, 3), ())
+
 
 class TestShapeAndType:
     @pytest.mark.parametrize("dtype", DTYPES, ids=str)

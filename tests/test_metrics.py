@@ -203,6 +203,12 @@ class TestEdges:
         np.testing.assert_allclose(edge_preservation(slope, slope, min_jump=2.0), 1.0)
         np.testing.assert_allclose(edge_preservation(slope, slope + 7.0, min_jump=2.0), 1.0)
 
+    def test_rounding_makes_no_jump_smaller(self):
+        truth = [[1.1, 1.1, 1.4, 1.4]]
+        assert edge_preservation(truth, truth, min_jump=0.3).tolist() == [1.0]
+        single = np.float32(truth)
+        assert edge_preservation(single, single, min_jump=0.3).tolist() == [1.0]
+
     @pytest.mark.parametrize("share", [-0.5, 0.0, 0.3, 1.2])
     def test_share_of_a_scaled_step(self, share):
         assert edge_preservation(STEP, share * STEP, min_jump=4.0) == pytest.approx(share)

@@ -153,6 +153,13 @@ def test_impulses_of_a_column_keep_its_range():
     np.testing.assert_array_equal(np.abs(noisy).max(axis=0), np.abs(X).max(axis=0))
 
 
+def test_impulses_of_a_single_column_keep_its_range():
+    X = np.random.default_rng(0).normal(size=(4000, 1))
+    noisy = add_noise(X, "impulse", sigma=0.5 * X.std(axis=0), random_state=0)
+    assert np.abs(noisy).max() == np.abs(X).max()
+    assert np.mean((noisy - X) ** 2) == pytest.approx(0.25, rel=0.2)
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "laplacian", "impulse"])
 def test_sigma_for_each_sample(kind):
     X = make_samples((3, 1, 40_000))
@@ -220,6 +227,7 @@ def test_accepts_lists_and_frames():
     [
         ({}, "exactly one of snr_db and sigma"),
         ({"snr_db": 0.0, "sigma": 1.0}, "exactly one of snr_db and sigma"),
+        ({"snr_db": 0.0, "kind": ["pink"]}, r"kind to be one of .*got \['pink'\]"),
         ({"snr_db": 0.0, "kind": "brown"}, "kind to be one of .*'pink'.*got 'brown'"),
         ({"snr_db": 0.0, "reference": "batch"}, "reference to be 'sample' or 'dataset'"),
         ({"snr_db": [0.0, 1.0]}, re.escape("snr_db of shape () or (3,)")),

@@ -293,6 +293,18 @@ class TestRules:
 
 
 class TestNoise:
+    @pytest.mark.parametrize("offset", [1e5, -1e6])
+    def test_an_offset_costs_no_digits_in_float32(self, offset):
+        """At a prime length, where transforms are less exact."""
+        noise = np.random.default_rng(0).normal(size=(4, 10007))
+        x = (offset + noise).astype(np.float32)
+        rounded = x.astype(np.float64) - offset
+        np.testing.assert_allclose(estimate_noise(x), estimate_noise(rounded), rtol=1e-3)
+        left = denoise(x, np.ones(4, np.float32), Recipe()).astype(np.float64) - offset
+        expected = denoise(rounded, np.ones(4), Recipe())
+        error = np.sqrt(np.mean((left - expected) ** 2))
+        assert error < np.spacing(np.float32(abs(offset)))
+
     def test_is_the_median_of_the_finest_undecimated_band(self):
         x = make_signals(300)
         finest = np.array([pywt.swt(row, "sym4", level=1)[0][1] for row in x])
@@ -303,6 +315,29 @@ class TestNoise:
     def test_of_white_noise(self, length):
         x = 3 * np.random.default_rng(0).normal(size=(3000, length))
         assert np.mean(estimate_noise(x)) == pytest.approx(3.0, rel=0.25 if length < 10 else 0.01)
+
+    @pytest.mark.parametrize("where", [slice(700), slice(300, 1000), slice(400, None)])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_leaves_padding_and_gaps_out(self, where, dtype):
+        x = 3 * np.random.default_rng(0).normal(size=(40, 1000)).astype(dtype)
+        x[:, where] = 0.3
+        x[::2, :50] = np.random.default_rng(1).normal(size=(20, 50))
+        assert np.mean(estimate_noise(x)[1::2]) == pytest.approx(3.0, rel=0.05)
+
+    @pytest.mark.parametrize("length", [40, 100, 250])
+    def test_of_steps_and_pulses_without_noise_is_zero(self, length):
+        """Whose levels are as long as gaps, but nothing between them is noise."""
+        rng = np.random.default_rng(0)
+        steps = np.repeat(rng.normal(size=(4, 20)), length, axis=1)
+        pulses = np.zeros((4, 20, length))
+        pulses[:, :, :10] = rng.normal(size=(4, 20, 10))
+        np.testing.assert_allclose(estimate_noise(steps), 0, atol=1e-9)
+        np.testing.assert_allclose(estimate_noise(pulses.reshape(4, -1)), 0, atol=1e-9)
+
+    def test_of_coarse_numbers_is_their_own(self):
+        """Digits that stand still now and then are no gaps."""
+        x = 3 * np.random.default_rng(0).normal(size=(40, 1000))
+        np.testing.assert_allclose(estimate_noise(x.round()), estimate_noise(x), rtol=0.1)
 
     def test_of_constant_signals_is_zero(self):
         x = np.full((2, 99), 0.1)

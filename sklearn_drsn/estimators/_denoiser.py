@@ -1,6 +1,5 @@
 """Denoising of series and images by a residual shrinkage network."""
 
-import sys
 import warnings
 from functools import partial
 from numbers import Integral, Real
@@ -18,7 +17,6 @@ from sklearn_drsn.estimators._denoising import (
     CRITERIA,
     PatchScaler,
     hide,
-    leave_out_constant,
     noise_levels,
     power,
     prepare_hidden,
@@ -28,8 +26,10 @@ from sklearn_drsn.estimators._denoising import (
     relative_noise,
     standardise,
     temper,
+    varied,
     with_noise,
 )
+from sklearn_drsn.estimators._expectations import level_of_caller as _level_of_caller
 from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cover, map_tiles
 from sklearn_drsn.estimators._samples import (
     check_finite,
@@ -55,6 +55,7 @@ _LEVEL_STEP = 8  # beyond as many patches denoised, one in so many has its noise
 _LOUDER = 5.0  # by how much noise may exceed that of the training, in power over the signal's
 # What a clean signal in the unit of X is never found to have.
 _LARGEST_OFFSET, _LARGEST_UNIT, _SPREAD_OF_UNITS = 5.0, 2.0, 0.3
+_N_PIECES, _STANDARD_ERRORS = 8, 3.0
 _LARGEST = 1e150  # magnitude whose squares float64 holds
 
 
@@ -328,6 +329,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             self.supervision_ = self._supervision_for(X, y)
             self._teacher = self.self_loss if self.supervision_ == "self" else self.supervision_
             clean = self._check_clean(X, y) if self.supervision_ == "clean" else None
+            if clean is not None:
+                self._check_pair(standardise(X), standardise(clean))
             if goes_on and any(np.less(X.shape[2:], self._window)):
                 raise ValueError(
                     f"training goes on with windows of {self._window}, got samples of "
@@ -336,7 +339,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             seed = train.seed(goes_on, X=X, y=clean)
             if not goes_on:
                 self._learn_window(X.shape[2:])
-                self._scale = PatchScaler(cover(X, self._window, _N_COVERING))
+                self._scale = PatchScaler(varied(cover(X, self._window, _N_COVERING)))
             net = self._continued_net() if goes_on else self._new_net(seed)
             samples, validation = self._patch_sets(X, clean, seed)
             self._learn_noise_level(samples)
@@ -404,7 +407,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
         clean = self._check_clean(X, y) if self._looks_clean(X, y) else None
-        if self.supervision_ == "synthetic" and np.array_equal(X, clean):
+        if clean is not None and self.supervision_ == "synthetic" and _same(X, clean):
             X, clean = self._noisy_pairs(clean)
         if clean is not None:
             return float(snr_improvement(clean, self._denoise(X), X))
@@ -505,7 +508,6 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             raise ValueError(f"clean signals must have the shape of X, {X.shape}, got {y.shape}")
         check_finite(y, "y contains NaN or infinity")
         _check_magnitude("y", y)
-        self._check_pair(standardise(X), standardise(y))
         return y
 
     def _check_pair(self, noisy, clean):
@@ -529,11 +531,11 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         """Whether X is a multiple of y, as a whole or, after a scaler, from column to column."""
         unit = np.sqrt(np.square(y).mean())
         x, y = x / unit, y / unit
-        y_power, product = np.square(y).mean(axis=0), (x * y).mean(axis=0)
-        if product.mean() > _LARGEST_UNIT:
+        if np.subtract(*_multiple(x, y)) > _LARGEST_UNIT:
             return True
         if self._n_dims > 2:
             return False
+        y_power, product = np.square(y).mean(axis=0), (x * y).mean(axis=0)
         by_chance = np.square(x).mean() / len(x)  # what noise spreads the columns' units
         known = y_power > 0
         spread = (np.square(product - y_power)[known] / y_power[known]).sum() / y_power.sum()
@@ -576,7 +578,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         if end < window:
             raise ValueError(
                 f"early_stopping cannot divide a single sample of length {length} into windows of "
-                f"{window} to train on and to validate with"
+                f"{window} to train on and to validate with: expected a window_length of at most "
+                f"{length // 2}"
             )
         return (..., slice(end)), (..., slice(end, None))
 
@@ -591,7 +594,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             "sure": (prepare_probes, {}),
             "blind_spot": (prepare_hidden, {}),
         }[self._teacher]
-        prepare = partial(leave_out_constant, partial(prepare, self._scale, **options))
+        prepare = partial(_prepare_varied, partial(prepare, self._scale, **options))
         device = resolve_device(self._settings["device"])
         return PatchSet(X, targets, self._window, n_patches, prepare, device)
 
@@ -605,9 +608,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         if clean is None:
             patches = self._run_as_taught(self._some_patches(samples))
         else:
-            patches = cover(clean, self._window, _N_LEVELS)
-            varied = np.ptp(patches, axis=tuple(range(2, patches.ndim))).any(axis=1)
-            patches = self._scale(patches[varied] if varied.any() else patches)[0]
+            patches = self._scale(varied(cover(clean, self._window, _N_LEVELS)))[0]
         # The median, as signals that are called clean may hold noise of their own.
         self._error = np.median(self._removed(patches), axis=0, keepdims=True)
 
@@ -726,6 +727,31 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         return tags
 
 
+def _prepare_varied(prepare, rng, patches, targets):
+    return prepare(rng, *varied(patches, targets))
+
+
+def _same(x, y):
+    """Whether two arrays hold the same values, one of them as float32 maybe."""
+    return np.abs(x - y).max() <= np.finfo(np.float32).eps * np.abs(y).max()
+
+
+def _multiple(x, y):
+    """By what y has to be multiplied to be like x, and by how much chance raises that at most.
+
+    Noise resembles signals by chance, more so where it is coloured; what it does in one piece of a
+    signal tells little of the next.
+    """
+    pieces = [np.array_split(a, min(_N_PIECES, a.shape[-1]), axis=-1) for a in (x, y)]
+    products, squares = (
+        np.array([(a * b).sum(axis=-1) for a, b in zip(*pair, strict=True)])
+        for pair in (pieces, (pieces[1], pieces[1]))
+    )
+    factor = products.sum() / squares.sum()
+    error = np.sqrt(np.square(products - factor * squares).sum()) / squares.sum()
+    return factor, _STANDARD_ERRORS * error
+
+
 def _check_magnitude(name, x):
     largest = float(max(-x.min(), x.max()))
     if largest > _LARGEST:
@@ -733,14 +759,6 @@ def _check_magnitude(name, x):
             f"expected magnitudes of at most {_LARGEST:.0e} in {name}, whose squares float64 "
             f"holds, got {largest:.3g}"
         )
-
-
-def _level_of_caller():
-    """How many calls lie between a warning and whoever called the library."""
-    frame, level = sys._getframe(1), 1
-    while frame and frame.f_globals["__name__"].split(".")[0] in ("sklearn", "sklearn_drsn"):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _odds(level):

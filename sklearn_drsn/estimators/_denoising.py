@@ -11,7 +11,6 @@ __all__ = [
     "PatchScaler",
     "exchange",
     "hide",
-    "leave_out_constant",
     "noise_levels",
     "power",
     "prepare_hidden",
@@ -21,6 +20,7 @@ __all__ = [
     "relative_noise",
     "standardise",
     "temper",
+    "varied",
     "with_noise",
 ]
 
@@ -72,15 +72,16 @@ def standardise(x):
     return x / std, mean, std
 
 
-def leave_out_constant(prepare, rng, patches, targets):
-    """Prepare those patches that are not constant, unless fewer than two are not.
+def varied(patches, *others):
+    """Patches that are not constant, unless fewer than two are not, and what belongs to them.
 
     Of gaps and padding nothing is learnt but to change nothing, and prediction leaves them alone.
     """
-    varied = np.ptp(patches, axis=tuple(range(2, patches.ndim))).any(axis=1)
-    if varied.sum() >= 2:
-        patches, targets = patches[varied], None if targets is None else targets[varied]
-    return prepare(rng, patches, targets)
+    rows = np.ptp(patches, axis=tuple(range(2, patches.ndim))).any(axis=1)
+    if rows.sum() < 2:
+        rows[:] = True
+    kept = [None if array is None else array[rows] for array in (patches, *others)]
+    return kept if others else kept[0]
 
 
 def prepare_pairs(scale, rng, noisy, clean):

@@ -122,12 +122,14 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
     -----
     **Thresholds** obey three conditions: (1) they are not negative, and positive wherever the noise
     level is, except with ``rule=0``; (2) per signal they are below its largest coefficient (for
-    "neighblock" below the largest root mean square over a block and its neighbours), so that a
-    non-zero signal never vanishes, though single bands may be emptied; (3) they are computed from
-    that signal alone, unless the noise level is pooled or given. Zero and constant signals come
-    back unchanged.
+    "neighblock" below the largest root mean square over a block and its neighbours), so that with
+    all shifts a non-zero signal never vanishes, though single bands may be emptied; (3) they are
+    computed from that signal alone, unless the noise level is pooled or given. Zero and constant
+    signals come back unchanged.
 
     **White noise** is assumed: the noise level is read off the finest band and holds for all.
+    Padding and gaps, more than 32 equal values in a row and more than a sixteenth of the signal,
+    are left out of it.
     Where noise has more power at low frequencies, as drift has, it stays in the coarse bands.
 
     **All shifts at once** are computed with filters in Fourier space, a few microseconds for each

@@ -59,7 +59,7 @@ class DenoisingDisplay:
                 )
         if self.noisy.ndim not in (1, 2):
             raise ValueError(f"expected one channel of 1 or 2 dimensions, got {self.noisy.shape=}")
-        self.residual = self.noisy - self.denoised
+        self.residual = self.noisy.astype(np.float64) - self.denoised  # small integers wrap
         self.snr_db = self.gain_db = None
         if self.truth is not None:
             self.gain_db = snr_improvement(self.truth[None], self.denoised[None], self.noisy[None])

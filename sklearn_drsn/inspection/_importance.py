@@ -1,10 +1,10 @@
 """Which channels, stretches of time or parts of the image a score depends on."""
 
 import numpy as np
-from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, check_array
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from sklearn_drsn.inspection._robustness import check_scorer
 from sklearn_drsn.noise import check_generator
 
 __all__ = ["permutation_importance"]
@@ -106,7 +106,7 @@ def permutation_importance(
     if n_repeats < 1:
         raise ValueError(f"expected n_repeats to be at least 1, got {n_repeats}")
     edges = _find_edges(X.shape, regions, n_regions)
-    scorer = check_scoring(estimator, scoring=scoring)
+    scorer = check_scorer(estimator, scoring)
     rng = check_generator(random_state)
     baseline = scorer(estimator, X, y)
     importances = np.empty((*(len(axis) - 1 for axis in edges), n_repeats))

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from sklearn_drsn.noise import add_noise, check_generator
 
-__all__ = ["make_noise_scorer", "noise_robustness"]
+__all__ = ["check_scorer", "make_noise_scorer", "noise_robustness"]
 
 
 def noise_robustness(
@@ -105,7 +105,7 @@ def noise_robustness(
     True
     """
     names, estimators = _check_estimators(estimators)
-    scorers = [_check_scorer(estimator, scoring) for estimator in estimators]
+    scorers = [check_scorer(estimator, scoring) for estimator in estimators]
     kinds, snr_db = _check_kinds(kinds), _check_levels(snr_db)
     check_consistent_length(X, y)
     seed = int(check_generator(random_state).integers(2**31))
@@ -238,7 +238,7 @@ def _name(estimators):
     }
 
 
-def _check_scorer(estimator, scoring):
+def check_scorer(estimator, scoring):
     _check_scoring(scoring)
     return check_scoring(estimator, scoring=scoring)
 

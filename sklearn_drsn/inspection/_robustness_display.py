@@ -134,7 +134,7 @@ class NoiseRobustnessDisplay:
                     noise_robustness(
                         model,
                         _safe_indexing(X, test),
-                        _safe_indexing(y, test),
+                        None if y is None else _safe_indexing(y, test),
                         scoring=scoring,
                         **options,
                     )

@@ -383,6 +383,23 @@ class TestCleanSignals:
         with pytest.raises(ValueError, match=r"the shape of X.*got \(\d+,"):
             denoiser.fit(beats[0], y)
 
+    @may_warn
+    def test_in_loud_coloured_noise_are_taken(self):
+        """Which is like any signal by chance."""
+        clean, _ = make_ecg_beats(120, length=LENGTH, random_state=0)
+        noisy = add_noise(clean, "pink", snr_db=-10.0, random_state=1)
+        for rows in (slice(20, 25), slice(50, 55)):
+            SoftThresholdDenoiser(**FEW_STEPS).fit(noisy[rows], clean[rows])
+        denoiser = SoftThresholdDenoiser(**FEW_STEPS).fit(noisy, clean)
+        pairs = zip(noisy[:, None], clean[:, None], strict=True)
+        assert np.isfinite([denoiser.score(*pair) for pair in pairs]).all()
+
+    @pytest.mark.parametrize(("n_samples", "unit"), [(1, 1000.0), (5, 3.0), (60, 3.0)])
+    def test_of_few_samples_in_another_unit_are_refused(self, n_samples, unit, beats):
+        noisy, clean = (signals[:n_samples] for signals in beats)
+        with pytest.raises(ValueError, match="not another unit"):
+            SoftThresholdDenoiser(**TINY).fit(unit * noisy, clean)
+
     def test_of_another_length_are_refused(self, beats):
         noisy, clean = beats
         with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[60, 59\]"):
@@ -573,6 +590,21 @@ class TestInvariance:
         recording[0, 500:1800] = 1e-6 * jitter
         denoiser = fit("sure", recording, None, window_length=256)
         assert all(np.abs(row["train_loss"]) < 10 for row in denoiser.history_)
+
+    @pytest.mark.parametrize("teacher", ["clean", "synthetic", "sure"])
+    @may_warn
+    def test_silent_windows_do_not_spoil_the_training(self, teacher):
+        """Of padding nothing is learnt, least of all to change nothing."""
+        rng = np.random.default_rng(0)
+        clean = np.sin(np.arange(64) / rng.uniform(2, 6, (120, 1)) + rng.uniform(0, 6, (120, 1)))
+        noisy = add_noise(clean, snr_db=0.0, random_state=1)
+        padded = [signals.copy() for signals in (noisy, clean)]
+        for signals in padded:
+            signals[40:80] = 7.0
+        options = {"depth": 2, "width": 6, "batch_size": 16, "max_epochs": 12}
+        gain = fit(teacher, *padded, **options).score(noisy[:40], clean[:40])
+        others = fit(teacher, noisy[:80], clean[:80], **options).score(noisy[:40], clean[:40])
+        assert gain > 0.7 * others > 2.0
 
     @pytest.mark.parametrize(("factor", "offset"), [(1e-3, 0.0), (1.0, 50.0)])
     @every_teacher
@@ -1049,6 +1081,10 @@ class TestScore:
         best = search.best_estimator_
         assert best.score(clean, clean) == best.score(clean, clean)  # noise of the same seed
         assert best.score(clean, clean) != best.score(noisy, clean)
+        single = clean.astype(np.float32)
+        gain = best.score(clean, clean)
+        assert best.score(single, clean) == pytest.approx(gain, abs=1e-3)
+        assert best.score(clean, single) == pytest.approx(gain, abs=1e-3)
 
     def test_of_doing_nothing_is_zero_decibels(self, beats):
         assert identity(*beats).score(*beats) == pytest.approx(0.0, abs=1e-3)

@@ -18,6 +18,7 @@ from sklearn_drsn.estimators._denoising import (
     prepare_synthetic,
     relative_noise,
     standardise,
+    varied,
 )
 from sklearn_drsn.estimators._patches import PatchSet, even_tile, map_tiles
 from sklearn_drsn.losses import SteinRisk
@@ -360,6 +361,21 @@ class TestPreparations:
         np.testing.assert_allclose(kept[~gone], expected[~gone], rtol=1e-9)
         assert not kept[::10].any()
 
+    def test_clean_patches_take_no_noise_from_others(self):
+        noise = make_samples(200, 2, 64)
+        noise[::2] = 0.0
+        given = exchange(np.random.default_rng(0), noise)
+        assert (np.square(given).sum((1, 2)) > 0).tolist() == [False, True] * 100
+
+    @pytest.mark.parametrize("n_varied", [0, 1, 2, 7])
+    def test_constant_patches_are_left_out(self, n_varied):
+        patches = np.full((10, 2, 16), 3.0)
+        patches[:n_varied, 1] = make_samples(n_varied, 16)
+        found, targets = varied(patches, -patches)
+        np.testing.assert_array_equal(found, patches[: n_varied if n_varied > 1 else 10])
+        np.testing.assert_array_equal(targets, -found)
+        np.testing.assert_array_equal(varied(patches), found)
+
     def test_noise_of_some_pairs_is_turned_down(self):
         noisy, clean = self.pairs()
         x, (target,) = prepare_pairs(self.scale, np.random.default_rng(0), noisy, clean)
@@ -454,6 +470,11 @@ class TestNoiseLevels:
         X = ramp + sigma * make_samples(6, 3, 64, 64)
         assert noise_levels(X).shape == (6, 3)
         np.testing.assert_allclose(noise_levels(X), sigma, rtol=0.15)
+
+    def test_of_columns_is_that_of_rows(self):
+        X = make_samples(6, 3, 1, 200)
+        np.testing.assert_array_equal(noise_levels(X), noise_levels(np.swapaxes(X, 2, 3)))
+        np.testing.assert_allclose(noise_levels(X), 1, rtol=0.3)
 
     def test_of_stripes_is_not_their_height(self):
         stripes = np.tile([0.0, 10.0], (64, 32)) + 0.1 * make_samples(2, 1, 64, 64)

@@ -192,6 +192,14 @@ def test_curves_of_a_cross_validation(tones):
     alone = NoiseRobustnessDisplay.from_cv_results(results["one"], X, y, **options)
     assert alone.names == ["KNeighborsClassifier"]
     np.testing.assert_array_equal(alone.scores[0], display.scores[0])
+
+    def mean_label(model, X, y=None):
+        return float(np.unique(model.predict(X), return_inverse=True)[1].mean())
+
+    unlabelled = NoiseRobustnessDisplay.from_cv_results(
+        results["one"], X, None, scoring=mean_label, **options
+    )
+    assert np.isfinite(unlabelled.scores).all()
     with pytest.raises(ValueError, match="return_indices=True"):
         NoiseRobustnessDisplay.from_cv_results({"fit_time": [], "estimator": []}, X, y)
 
@@ -239,6 +247,8 @@ def test_decibels_are_those_of_the_metrics():
     assert display.gain_db == snr_improvement(LONG[None], denoised[None], NOISY[None])
     assert display.gain_db == pytest.approx(6.02, abs=0.01)
     np.testing.assert_array_equal(display.residual, NOISY - denoised)
+    small = DenoisingDisplay(np.uint8([10, 20]), np.uint8([20, 10]))
+    assert small.residual.tolist() == [-10, 10]
     title = display.axes_[0].get_title()
     assert f"noisy, {display.snr_db:.1f} dB" in title
     assert "denoised, +6.0 dB" in title

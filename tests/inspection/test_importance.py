@@ -93,6 +93,12 @@ def test_refuses(changes, message):
         permutation_importance(**{"estimator": model, "X": X, "y": y, **changes})
 
 
+def test_refuses_several_scores():
+    X, y = make_samples(2, 6)
+    with pytest.raises(TypeError, match=r"one name or callable, or None, got \['accuracy'\]"):
+        permutation_importance(Looker((0,)).fit(X, y), X, y, scoring=["accuracy"])
+
+
 def test_refuses_what_is_not_fitted():
     with pytest.raises(NotFittedError):
         permutation_importance(SVC(), *make_samples(2, 6))
