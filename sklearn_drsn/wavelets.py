@@ -500,7 +500,7 @@ class _Wavelets:
             self.shares.append(share.astype(dtype))
 
     def analyse(self, x):
-        x = self._pad(x)
+        x = np.ascontiguousarray(self._pad(x))  # the order of a sum shows in its bits
         mean = x.mean(axis=1, keepdims=True)  # of which details hold nothing but rounding
         spectrum = fft.rfft(x - mean)
         bands = [self._inverse(spectrum * response) for response in self.to_details]

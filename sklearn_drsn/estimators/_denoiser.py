@@ -67,16 +67,16 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     """Learn to denoise, from clean signals or from noisy ones alone.
 
     A residual shrinkage network predicts the noise of a signal and subtracts it; one network serves
-    a range of noise levels. Only the share
-    is subtracted that exceeds the network's usual error on clean signals (without them, on its own
-    results), so that a signal which is nearly clean stays as it is.
+    a range of noise levels. Only the share is subtracted that exceeds the network's usual error on
+    clean signals (without them, on its own results), so that a signal which is nearly clean stays
+    as it is.
 
     `X` holds a one-channel signal in each row, ``(n_samples, n_features)``, series of several
     channels, ``(n_samples, n_channels, length)``, or images,
     ``(n_samples, n_channels, height, width)``. The length of rows is fixed by `fit`; series and
     images may have any size later and are denoised in overlapping tiles. A single long recording
     is a training set too. Patches are scaled one by one, so a scaler before the denoiser is not
-    needed.
+    needed; constant ones, as of padding and gaps, teach nothing.
 
     Parameters
     ----------
