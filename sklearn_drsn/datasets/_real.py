@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -156,11 +157,14 @@ def load_cwru(
     FileNotFoundError
         If `path` does not exist or holds neither the compact file nor MAT files.
     ValueError
-        If a class or load is not in the files (the message lists what is), `train_fraction` does
-        not lie between 0 and 1, or a part of a recording is shorter than `window`.
+        If a class or load is not in the files (the message lists what is), a file that is needed is
+        damaged (the message names it), `train_fraction` does not lie between 0 and 1, or a part of
+        a recording is shorter than `window`.
 
     Notes
     -----
+    Files whose name begins with a dot are passed over, so are MAT files of anything else.
+
     Drive-end recordings at 12 kHz, identified in MAT files by the number in the name of their
     variable, `X105_DE_time` (where a file holds two recordings, by the file name as well):
 
@@ -246,34 +250,57 @@ def _find_records(path):
     return found
 
 
+@contextmanager
+def _naming_damage(path, kind):
+    """Give whatever goes wrong in a file, as a ValueError, its name."""
+    try:
+        yield
+    except Exception as error:  # of all the ways in which a file may be damaged
+        raise ValueError(f"{path} is damaged or no {kind} file: {error}") from error
+
+
 def _index_compact(path):
-    with np.load(path) as archive:
-        meta = json.loads(str(archive["meta"]))
-    return {(m["name"], m["load"]): partial(_read_compact, path, m) for m in meta}
+    meta = _read_archive(path, _COMPACT_FILE, ("meta",))["meta"]
+    with _naming_damage(path, "compact"):
+        return {
+            (m["name"], m["load"]): partial(_read_compact, path, m["key"], float(m["scale"]))
+            for m in json.loads(str(meta))
+        }
 
 
-def _read_compact(path, meta):
-    with np.load(path) as archive:
-        return archive[meta["key"]] * meta["scale"]
+def _read_compact(path, key, scale):
+    return _read_archive(path, _COMPACT_FILE, (key,))[key] * scale
 
 
 def _index_mat(folder):
-    numbers = {path: _file_number(path) for path in sorted(folder.rglob("*.mat"))}
+    files = [path for path in sorted(folder.rglob("*.mat")) if not path.name.startswith(".")]
+    held = {path: _numbers_in_file(path) for path in files}
+    numbers = {path: _file_number(path, held[path]) for path in files}
     return {
-        _RECORDS[number]: partial(_read_mat, path, number)
-        for path, number in numbers.items()
-        if number is not None
+        _RECORDS[numbers[path]]: partial(_read_mat, path, numbers[path])
+        for path in sorted(files, key=lambda path: held[path] is not None)  # before damaged ones
+        if numbers[path] is not None
     }
 
 
-def _file_number(path):
-    """Find the number of the recording in a MAT file, None if it is not one of the table."""
+def _numbers_in_file(path):
+    """Numbers of the recordings of the table in a MAT file, None if nothing can be read."""
     try:
         names = [name for name, *_ in whosmat(path)]
     except NotImplementedError:  # HDF5, as none of the table is
+        return set()
+    except Exception:  # of all the ways in which a file may be damaged
+        return None
+    if not names:  # cut off behind its header
         return None
     matches = (re.fullmatch(r"X(\d{3})_DE_time", name) for name in names)
-    held = {int(match[1]) for match in matches if match} & set(_RECORDS)
+    return {int(match[1]) for match in matches if match} & set(_RECORDS)
+
+
+def _file_number(path, held):
+    """Find the number of the recording in a MAT file, None if it is not one of the table."""
+    if held is None:
+        return _number_in_name(path.stem, _RECORDS)
     # Some published files also hold the variables of their neighbour: there, the file name decides.
     return next(iter(held)) if len(held) == 1 else _number_in_name(path.stem, held)
 
@@ -291,7 +318,8 @@ def _record_name(number):
 
 def _read_mat(path, number):
     variable = f"X{number:03d}_DE_time"
-    x = loadmat(path, variable_names=[variable])[variable].ravel()
+    with _naming_damage(path, "MAT"):
+        x = loadmat(str(path), variable_names=[variable])[variable].ravel()
     return _decimate(x) if number in _FILE_NUMBERS["Normal"] else x
 
 
@@ -303,6 +331,11 @@ def _decimate(x):
 
 def _select(records, classes, load):
     """Keep the wanted recordings, ordered by class, then load."""
+    if isinstance(classes, str):
+        raise ValueError(
+            f"expected classes to be a sequence of names, some of {list(_FILE_NUMBERS)}, got "
+            f"{classes!r}"
+        )
     classes = list(_FILE_NUMBERS) if classes is None else list(classes)
     loads = np.atleast_1d(load).tolist()
     wanted = [(name, hp) for name in classes for hp in loads]
@@ -383,9 +416,9 @@ def load_mitbih(
     FileNotFoundError
         If `path` does not exist or lacks the file.
     ValueError
-        If the file lacks an array, `part` is unknown, a class or record is not in the file, all or
-        no records are for testing, `window` exceeds a strip, `window` or `step` is given for beats,
-        or `step` without `window`.
+        If the file is damaged or lacks an array, `part` is unknown, a class or record is not in the
+        file, all or no records are for testing, `window` exceeds a strip, `window` or `step` is
+        given for beats, or `step` without `window`.
 
     Notes
     -----
@@ -467,8 +500,8 @@ def load_nstdb(path, *, kind="ma", train_fraction=0.5):
     FileNotFoundError
         If `path` does not exist or lacks the file.
     ValueError
-        If the file lacks an array (the message lists those it holds) or `train_fraction` does not
-        lie between 0 and 1.
+        If the file is damaged or lacks an array (the message lists those it holds), or
+        `train_fraction` does not lie between 0 and 1.
 
     Notes
     -----
@@ -517,11 +550,14 @@ def _read_archive(path, name, keys):
     file = path / name if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"expected {name} in {path}, found no such file")
-    with np.load(file) as archive:
-        missing = [key for key in keys if key not in archive.files]
-        if missing:
-            raise ValueError(f"expected the arrays {missing} in {file}, it holds {archive.files}")
-        return {key: archive[key] for key in keys}
+    # NumPy leaves a damaged file open that it opened itself.
+    with file.open("rb") as opened, _naming_damage(file, "NPZ"), np.load(opened) as archive:
+        held = archive.files
+        arrays = {key: archive[key] for key in keys if key in held}
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(f"expected the arrays {missing} in {file}, it holds {held}")
+    return arrays
 
 
 def _in_units(archive, key):

@@ -29,7 +29,7 @@ from sklearn_drsn.estimators._denoising import (
     varied,
     with_noise,
 )
-from sklearn_drsn.estimators._expectations import level_of_caller as _level_of_caller
+from sklearn_drsn.estimators._expectations import level_of_caller
 from sklearn_drsn.estimators._patches import PatchNetwork, PatchSet, cover, map_tiles
 from sklearn_drsn.estimators._samples import (
     check_finite,
@@ -54,7 +54,10 @@ _N_LEVELS = 256  # patches whose noise level is learnt from
 _LEVEL_STEP = 8  # beyond as many patches denoised, one in so many has its noise level looked at
 _LOUDER = 5.0  # by how much noise may exceed that of the training, in power over the signal's
 # What a clean signal in the unit of X is never found to have.
-_LARGEST_OFFSET, _LARGEST_UNIT, _SPREAD_OF_UNITS = 5.0, 2.0, 0.3
+_LARGEST_OFFSET, _SPREAD_OF_UNITS = 5.0, 0.3
+# The least correlation with X, and the largest unit: whoever removes little of loud coloured noise
+# may ask how little.
+_PAIRS_TO_LEARN_FROM, _PAIRS_TO_SCORE = (0.1, 2.0), (-1.0, 20.0)
 _N_PIECES, _STANDARD_ERRORS = 8, 3.0
 _LARGEST = 1e150  # magnitude whose squares float64 holds
 
@@ -329,8 +332,6 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             self.supervision_ = self._supervision_for(X, y)
             self._teacher = self.self_loss if self.supervision_ == "self" else self.supervision_
             clean = self._check_clean(X, y) if self.supervision_ == "clean" else None
-            if clean is not None:
-                self._check_pair(standardise(X), standardise(clean))
             if goes_on and any(np.less(X.shape[2:], self._window)):
                 raise ValueError(
                     f"training goes on with windows of {self._window}, got samples of "
@@ -392,7 +393,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         X : array-like
             Noisy signals of the kind seen in `fit`.
         y : array-like of the shape of X, default=None
-            Clean signals, integers or floats. Labels and other targets are ignored.
+            Clean signals in the unit of `X`, integers or floats. Labels and other targets are
+            ignored.
 
         Returns
         -------
@@ -406,7 +408,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        clean = self._check_clean(X, y) if self._looks_clean(X, y) else None
+        clean = self._check_clean(X, y, _PAIRS_TO_SCORE) if self._looks_clean(X, y) else None
         if clean is not None and self.supervision_ == "synthetic" and _same(X, clean):
             X, clean = self._noisy_pairs(clean)
         if clean is not None:
@@ -495,11 +497,11 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
                 f"y of shape {y.shape} is not used: clean signals must have the shape of X, "
                 f'{shape}. If y holds other targets, set supervision="self"',
                 UserWarning,
-                stacklevel=_level_of_caller(),
+                stacklevel=level_of_caller(),
             )
         return y.shape == shape and (signals or self.supervision == "clean")
 
-    def _check_clean(self, X, y):
+    def _check_clean(self, X, y, limits=_PAIRS_TO_LEARN_FROM):
         if y is None:
             raise ValueError('supervision="clean" needs clean signals as y, got y=None')
         y = np.asarray(on_host(y), np.float64)
@@ -508,30 +510,33 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             raise ValueError(f"clean signals must have the shape of X, {X.shape}, got {y.shape}")
         check_finite(y, "y contains NaN or infinity")
         _check_magnitude("y", y)
+        self._check_pair(standardise(X), standardise(y), *limits)
         return y
 
-    def _check_pair(self, noisy, clean):
+    def _check_pair(self, noisy, clean, least_correlation, largest_unit):
         (x, mean), (y, clean_mean) = ((scaled * std, mean) for scaled, mean, std in (noisy, clean))
         x_power, y_power = np.square(x).mean(), np.square(y).mean()
         if x_power == y_power == 0:
             return
         correlation = (x * y).mean() / np.sqrt(x_power) / np.sqrt(y_power) if y_power else 0.0
         offset = np.abs((mean - clean_mean).mean(axis=0)).max()
-        unlike = correlation < 0.1 or y_power > 1.5 * x_power
-        if unlike or offset > _LARGEST_OFFSET * np.sqrt(x_power) or self._in_other_units(x, y):
+        unlike = correlation < least_correlation or y_power > 1.5 * x_power
+        apart = offset > _LARGEST_OFFSET * np.sqrt(x_power)
+        if unlike or apart or self._in_other_units(x, y, largest_unit):
             raise ValueError(
                 "y does not look like X minus noise: its correlation with X is "
-                f"{correlation:.3g} (expected at least 0.1) and its variance {y_power:.3g}, that "
-                f"of X {x_power:.3g} (expected at most 1.5 times, and not another unit); their "
-                f'means differ by {offset:.3g}. If y holds labels, set supervision="self"; if X '
-                "went through a scaler, leave it out, the denoiser scales by itself"
+                f"{correlation:.3g} (expected at least {least_correlation}) and its variance "
+                f"{y_power:.3g}, that of X {x_power:.3g} (expected at most 1.5 times, and not "
+                f"another unit); their means differ by {offset:.3g}. If y holds labels, set "
+                'supervision="self"; if X went through a scaler, leave it out, the denoiser scales '
+                "by itself"
             )
 
-    def _in_other_units(self, x, y):
+    def _in_other_units(self, x, y, largest):
         """Whether X is a multiple of y, as a whole or, after a scaler, from column to column."""
         unit = np.sqrt(np.square(y).mean())
         x, y = x / unit, y / unit
-        if np.subtract(*_multiple(x, y)) > _LARGEST_UNIT:
+        if np.subtract(*_multiple(x, y)) > largest:
             return True
         if self._n_dims > 2:
             return False
@@ -717,7 +722,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
                 f"{levels[outside][0]:.3g} of the standard deviation of the window; expect less of "
                 "the result, or train with such windows too",
                 UserWarning,
-                stacklevel=_level_of_caller(),
+                stacklevel=level_of_caller(),
             )
 
     def __sklearn_tags__(self):

@@ -1,8 +1,9 @@
-"""Errors that say what was expected of a file, what came, and where."""
+"""Errors that say what was expected of a file, what came, and where; whom warnings point to."""
 
+import sys
 from contextlib import contextmanager
 
-__all__ = ["expect", "naming"]
+__all__ = ["expect", "level_of_caller", "naming"]
 
 
 def expect(condition, expectation, got):
@@ -19,3 +20,11 @@ def naming(part):
     except Exception as error:  # of all the ways in which a hostile file may be wrong
         reason = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{part}: {reason!s:.400}") from error
+
+
+def level_of_caller():
+    """How many calls lie between a warning and whoever called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame and frame.f_globals["__name__"].split(".")[0] in ("sklearn", "sklearn_drsn"):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -4,12 +4,14 @@ import warnings
 
 import numpy as np
 
+from sklearn_drsn.estimators._expectations import level_of_caller
 from sklearn_drsn.estimators._samples import on_host
 
 __all__ = ["ImageLayout", "rotate", "rotations"]
 
 _MOST_CHANNELS = 4
 _ROUNDING = 1e-5  # by which values may miss their range, as resizing leaves them
+_MOST_IN_NOISE = 9.0  # larger values are those of 8-bit images
 
 rotations = range(8)
 
@@ -43,12 +45,21 @@ class ImageLayout:
             raise ValueError(f"{name} mixes images of {sorted(channels)} channels")
         return images
 
+    def make_room(self, images, like, scale=1):
+        """Places for results: in one array if ``like`` is a stack of several, else in a list."""
+        if len(images) == 1 or isinstance(like, list | tuple):
+            return [None] * len(images)
+        n_channels, *sizes = images[0].shape
+        return np.empty((len(images), n_channels, *(scale * size for size in sizes)))
+
     def write(self, images, like):
-        """Images in the form of ``like``: a list, a stack or a single one."""
-        images = [self._write_one(image) for image in images]
+        """What :meth:`make_room` made room for, in the form of ``like`` and without a copy."""
+        if isinstance(images, np.ndarray):
+            return self._moved_back(images)
+        images = [self._moved_back(image) for image in images]
         if isinstance(like, list | tuple):
             return images
-        return images[0] if np.ndim(like) == self.n_dims else np.stack(images)
+        return images[0] if np.ndim(like) == self.n_dims else images[0][None]
 
     def _split(self, X, name, single):
         if X.ndim == self.n_dims and single:
@@ -86,8 +97,11 @@ class ImageLayout:
             )
         return image
 
-    def _write_one(self, image):
-        return image[0] if self.channel_axis is None else np.moveaxis(image, 0, self.channel_axis)
+    def _moved_back(self, images):
+        """An image or a stack with the channels, its last axis but two, where they were."""
+        if self.channel_axis is None:
+            return images[..., 0, :, :]
+        return np.moveaxis(images, -3, self.channel_axis % 3 - 3)
 
 
 def _warn_of_integers(images, name):
@@ -99,11 +113,13 @@ def _warn_of_integers(images, name):
             "in [0, 1], or uint8 or uint16"
         )
     if types:
+        kinds = dict.fromkeys(types)
+        largest = " and ".join(str(np.iinfo(kind).max) for kind in kinds)
         warnings.warn(
-            f"images of {name} hold integers, {types[0]}; they are divided by "
-            f"{np.iinfo(types[0]).max}",
+            f"images of {name} hold integers, {' and '.join(map(str, kinds))}; they are divided by "
+            f"{largest}",
             UserWarning,
-            stacklevel=4,  # the caller of predict, past it and read
+            stacklevel=level_of_caller(),
         )
 
 
@@ -116,9 +132,10 @@ def _in_bounds(image, number, name, bounds):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"image {number} of {name} holds NaN or infinity")
     if not least - _ROUNDING <= low <= high <= most + _ROUNDING:
+        hint = "; divide 8-bit images by 255" if high > _MOST_IN_NOISE else ""
         raise ValueError(
             f"expected values in [{least:g}, {most:g}], got values from {low:.3g} to "
-            f"{high:.3g} in image {number} of {name}; divide 8-bit images by 255"
+            f"{high:.3g} in image {number} of {name}{hint}"
         )
     if low < least or high > most:
         image = np.clip(image, least, most)

@@ -28,7 +28,7 @@ class BaseRestorer(BaseNetworkEstimator):
 
     It provides ``_network``, ``_criterion``, ``_architecture_asked_for``, and ``_degrade(rng,
     images)`` for a batch of patches ``(n, n_channels, height, width)`` or, where
-    ``_degrades_whole_images``, for one image of them.
+    ``_degrades_whole_images``, ``_degrade_all`` alone.
     """
 
     _parameter_constraints = {
@@ -40,7 +40,7 @@ class BaseRestorer(BaseNetworkEstimator):
     }
     _degrades_whole_images = False
     _bounds_of_degraded = (0.0, 1.0)
-    _scale = 1
+    _scale = 1  # that was asked for
     _turns = rotations  # that leave degraded and clean images a pair
 
     @with_callbacks
@@ -52,7 +52,7 @@ class BaseRestorer(BaseNetworkEstimator):
         X : ndarray of shape (n_images, height, width), with a channel axis for colour, or list \
                 of images of different sizes
             Values in [0, 1]. Degraded images if `y` is given, else clean ones, which the estimator
-            degrades by itself.
+            degrades by itself. Noisy images for :class:`DnCNNDenoiser` may lie in [-8, 9].
         y : like X, default=None
             Clean images.
 
@@ -64,8 +64,8 @@ class BaseRestorer(BaseNetworkEstimator):
         Raises
         ------
         ValueError
-            If values lie outside of [0, 1], images are smaller than a patch, those of a pair do
-            not belong together, or a parameter is out of range; the message names the value.
+            If values lie out of range, images are smaller than a patch, those of a pair do not
+            belong together, or a parameter is out of range; the message names the value.
         """
         with self._fitting(X, y) as train:
             self._check_parameters()
@@ -92,7 +92,8 @@ class BaseRestorer(BaseNetworkEstimator):
         ----------
         X : ndarray of shape (n_images, height, width) or (height, width), with a channel axis \
                 for colour, or list of images
-            Degraded images; a single one without the first axis.
+            Degraded images, with values in [0, 1], of :class:`DnCNNDenoiser` in [-8, 9]; a single
+            one without the first axis.
 
         Returns
         -------
@@ -107,14 +108,16 @@ class BaseRestorer(BaseNetworkEstimator):
         Notes
         -----
         Memory is needed for `X`, the result in eight bytes a value (0.4 GiB for 4000 x 4000 in
-        colour, 1.5 GiB if that is made twice as large) and the features of one tile;
-        super-resolution of colour keeps one or two more of `X`.
+        colour, 1.5 GiB if that is made twice as large), one image of it once more if they are a
+        stack of several, and the features of one tile; super-resolution of colour keeps one or two
+        more of `X`.
         """
         check_is_fitted(self)
         self._check_parameters()
         layout = ImageLayout(self.channel_axis)
         images = layout.read(X, bounds=self._bounds_of_degraded, single=True)
-        return layout.write(self._restore_all(images), X)
+        room = layout.make_room(images, X, self._fitted_scale)
+        return layout.write(self._restore_all(images, room), X)
 
     def score(self, X, y=None):
         """Mean peak signal-to-noise ratio in decibels; greater is better.
@@ -122,7 +125,8 @@ class BaseRestorer(BaseNetworkEstimator):
         Parameters
         ----------
         X : ndarray or list of images
-            Degraded images if `y` is given, else clean ones, which are degraded with a fixed seed.
+            Degraded images as `predict` takes them if `y` is given, else clean ones, which are
+            degraded with a fixed seed.
         y : like X, default=None
             Clean images.
 
@@ -138,19 +142,20 @@ class BaseRestorer(BaseNetworkEstimator):
 
         Notes
         -----
-        Without `y` the degradation is that of the parameters: settings of the degradation itself,
-        such as a noise level or a scale, are to be compared on pairs, else the easiest one wins.
+        Without `y` the degradation is that of the parameters, but for a scale that was set after
+        `fit`: settings of the degradation itself, such as a noise level or a scale, are to be
+        compared on pairs, else the easiest one wins.
         """
         check_is_fitted(self)
         self._check_parameters()
         layout = ImageLayout(self.channel_axis)
         if y is None:
-            clean = self._cut_to_scale(layout.read(X))
-            degraded = self._degrade_all(clean)
+            clean = _cut_to_scale(layout.read(X), self._fitted_scale)
+            degraded = self._degrade_all(clean, self._fitted_scale)
         else:
             clean = layout.read(y, name="y")
             degraded = layout.read(X, bounds=self._bounds_of_degraded)
-        restored = self._restore_all(degraded)
+        restored = self._restore_all(degraded, [None] * len(degraded))
         self._check_pairs(restored, clean, 1)
         pairs = zip(clean, restored, strict=True)
         ratios = [psnr(c[None], r[None], data_range=1.0)[0] for c, r in pairs]
@@ -166,8 +171,9 @@ class BaseRestorer(BaseNetworkEstimator):
             clean = layout.read(y, name="y")
             self._check_pairs(degraded, clean, self._scale)
         else:
-            clean = self._cut_to_scale(layout.read(X))
-            degraded = self._degrade_all(clean) if self._degrades_whole_images else None
+            clean, degraded = _cut_to_scale(layout.read(X), self._scale), None
+            if self._degrades_whole_images:
+                degraded = self._degrade_all(clean, self._scale)
         clean = [self._planes(image) for image in clean]
         if degraded is not None:
             degraded = [self._planes(image) for image in degraded]
@@ -189,17 +195,6 @@ class BaseRestorer(BaseNetworkEstimator):
                     f"expected the clean image {i} to have shape {expected} (channels, height, "
                     f"width), got {y.shape}"
                 )
-
-    def _cut_to_scale(self, images):
-        """Clean images without the last rows and columns, of which no degraded pixel is made."""
-        scale = self._scale
-        for i, image in enumerate(images):
-            if min(image.shape[1:]) < scale:
-                raise ValueError(
-                    f"expected clean images of at least {scale=} pixels in height and width, got "
-                    f"{image.shape[1]} x {image.shape[2]} pixels in image {i} of X"
-                )
-        return [cut(image, (0, 0), [n - n % scale for n in image.shape[1:]]) for image in images]
 
     def _planes(self, image):
         """What the network sees of images ``(..., n_channels, height, width)``."""
@@ -228,13 +223,13 @@ class BaseRestorer(BaseNetworkEstimator):
             targets,
             size,
             max(_FEWEST_PATCHES, n_patches),
-            partial(_prepare, self._degrade, self._turns),
+            partial(_prepare, self._degrade if targets is None else None, self._turns),
             resolve_device(self._settings["device"]),
             self._scale,
         )
 
-    def _degrade_all(self, images):
-        """Images degraded one by one, with a fixed seed."""
+    def _degrade_all(self, images, scale):
+        """Images degraded one by one, with a fixed seed; made smaller by ``scale`` if at all."""
         rng = np.random.default_rng(0)
         return [self._degrade(rng, image[None])[0] for image in images]
 
@@ -252,22 +247,27 @@ class BaseRestorer(BaseNetworkEstimator):
 
     # --- restoring -------------------------------------------------------------------------------
 
-    def _restore_all(self, images):
-        """Images in their order, those of one size as many at a time as fill a block."""
+    @property
+    def _fitted_scale(self):
+        return self._architecture.get("scale", 1)
+
+    def _restore_all(self, images, restored):
+        """Put images in their places, those of one size as many at a time as fill a block."""
         self._check_channels(images[0])
-        restored = [None] * len(images)
         kinds = [(image.shape, image.dtype) for image in images]
         for kind in dict.fromkeys(kinds):
             numbers = [i for i, other in enumerate(kinds) if other == kind]
             step = max(1, _VALUES_PER_BLOCK // images[numbers[0]][0].size)
             for start in range(0, len(numbers), step):
-                chosen = numbers[start : start + step]
-                stack = [images[i] for i in chosen]
-                # A stack of one is a view: large images are not copied.
-                results = self._restore(np.stack(stack) if len(stack) > 1 else stack[0][None])
-                for i, result in zip(chosen, results, strict=True):
-                    restored[i] = result
+                self._restore_some(images, numbers[start : start + step], restored)
         return restored
+
+    def _restore_some(self, images, numbers, restored):
+        stack = [images[i] for i in numbers]
+        # A stack of one is a view: large images are not copied.
+        results = self._restore(np.stack(stack) if len(stack) > 1 else stack[0][None])
+        for i, result in zip(numbers, results, strict=True):
+            restored[i] = result
 
     def _check_channels(self, image):
         n_channels = len(self._planes(image[:, :1, :1]))
@@ -290,7 +290,7 @@ class BaseRestorer(BaseNetworkEstimator):
         def run(block):
             return self.net_.run_block(block.astype(np.float32), module)
 
-        scale = self._architecture.get("scale", 1)
+        scale = self._fitted_scale
         *stack, height, width = images.shape
         total = np.zeros((*stack, scale * height, scale * width))
         turns = self._turns if self.self_ensemble else self._turns[:1]
@@ -319,6 +319,17 @@ class BaseRestorer(BaseNetworkEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.positive_only = True
         return tags
+
+
+def _cut_to_scale(images, scale):
+    """Clean images without the last rows and columns, of which no degraded pixel is made."""
+    for i, image in enumerate(images):
+        if min(image.shape[1:]) < scale:
+            raise ValueError(
+                f"expected clean images of at least {scale=} pixels in height and width, got "
+                f"{image.shape[1]} x {image.shape[2]} pixels in image {i} of X"
+            )
+    return [cut(image, (0, 0), [n - n % scale for n in image.shape[1:]]) for image in images]
 
 
 def _prepare(degrade, turns, rng, inputs, targets):

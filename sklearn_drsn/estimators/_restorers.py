@@ -29,7 +29,7 @@ class DnCNNDenoiser(BaseRestorer):
 
     A convolutional network predicts the noise and subtracts it. Images are grey or colour, in a
     stack, a list of different sizes or, to predict, alone; values lie in [0, 1], those of noisy
-    images around it: noise is not cut off. For prediction batch norms are folded into the
+    images in [-8, 9]: noise is not cut off. For prediction batch norms are folded into the
     convolutions.
 
     Parameters
@@ -144,7 +144,7 @@ class DnCNNDenoiser(BaseRestorer):
     }
     _network = DnCNN
     _criterion = SquaredErrorSum
-    _bounds_of_degraded = (-2.0, 3.0)
+    _bounds_of_degraded = (-8.0, 9.0)  # noise of the largest sigma reaches no further
 
     def __init__(
         self,
@@ -481,7 +481,10 @@ def _check_range(name, value, least, most):
 
 
 class _SuperResolver(BaseRestorer):
-    """Enlarge images; of colour images the luminance, by the network, and the rest bicubically."""
+    """Enlarge images; of colour images the luminance, by the network, and the rest bicubically.
+
+    A subclass provides ``_shrink(image, scale)`` instead of ``_degrade``.
+    """
 
     _criterion = AbsoluteError
     _degrades_whole_images = True
@@ -494,10 +497,13 @@ class _SuperResolver(BaseRestorer):
     def _planes(self, image):
         return image if image.shape[-3] == 1 else _to_ycbcr(image)[..., :1, :, :]
 
+    def _degrade_all(self, images, scale):
+        return [self._shrink(image, scale) for image in images]
+
     def _restore(self, images):
         if images.shape[1] == 1:
             return super()._restore(images)
-        ycbcr, scale = _to_ycbcr(images), self._architecture["scale"]
+        ycbcr, scale = _to_ycbcr(images), self._fitted_scale
         n_images, n_planes, height, width = images.shape
         result = np.empty((n_images, n_planes, scale * height, scale * width))
         result[:, :1] = super()._restore(ycbcr[:, :1])
@@ -716,8 +722,8 @@ class MSRNSuperResolver(_SuperResolver):
             "global_skip": self.global_skip,
         }
 
-    def _degrade(self, rng, images):
-        return downsample_bicubic(images, self.scale)
+    def _shrink(self, image, scale):
+        return downsample_bicubic(image, scale)
 
 
 class CSSFNSuperResolver(_SuperResolver):
@@ -757,7 +763,8 @@ class CSSFNSuperResolver(_SuperResolver):
         share a quarter of it, but no more than 64 pixels.
     self_ensemble : bool, default=False
         Restore all eight rotations and reflections of an image and take their mean: a little
-        better, eight times slower.
+        better, eight times slower. With ``downsampling="kspace"`` two of them, the image and its
+        transpose: twice as slow.
     optimizer : {"adamw", "adam", "sgd", "nadam"} or torch optimizer class, default="adamw"
         "sgd" has momentum 0.9.
     lr : float, default=0.001
@@ -908,9 +915,9 @@ class CSSFNSuperResolver(_SuperResolver):
             "n_groups": self.n_groups,
         }
 
-    def _degrade(self, rng, images):
+    def _shrink(self, image, scale):
         shrink = downsample_bicubic if self.downsampling == "bicubic" else truncate_kspace
-        return shrink(images, self.scale)
+        return shrink(image, scale)
 
     @property
     def _is_centred(self):

@@ -19,8 +19,8 @@ class DnCNN(nn.Module):
     """Plain convolutions with batch norm that predict the noise of an image.
 
     A convolution and ReLU, ``depth - 2`` times convolution, batch norm and ReLU, a convolution;
-    all 3 x 3 without stride, so that a pixel sees ``2 * depth + 1`` pixels each way. What they
-    give is subtracted from the input: the output is the clean image.
+    all 3 x 3 without stride, so that a pixel sees ``depth`` pixels each way, ``2 * depth + 1``
+    across. What they give is subtracted from the input: the output is the clean image.
 
     Parameters
     ----------

@@ -63,8 +63,8 @@ class _Projection(nn.Module):
         super().__init__()
         components = pca.components_
         if pca.whiten:
-            floor = np.finfo(pca.explained_variance_.dtype).eps
-            deviations = np.sqrt(np.maximum(pca.explained_variance_, floor))
+            deviations = np.sqrt(pca.explained_variance_)
+            deviations = np.maximum(deviations, np.finfo(deviations.dtype).eps)
             components = components / deviations[:, None]
         self.mean, self.components = _constant(pca.mean_), _constant(components.T)
 
@@ -297,7 +297,7 @@ class _Restoration(nn.Module):
         self.network = restorer.net_.module_ if module is None else module
         self.channel_axis = restorer.channel_axis
         self.turns = list(restorer._turns if restorer.self_ensemble else restorer._turns[:1])
-        self.tile, self.scale = restorer.tile_size, restorer._scale
+        self.tile, self.scale = restorer.tile_size, restorer._fitted_scale
         self.multiple = getattr(self.network, "multiple", 1)
 
     def forward(self, X: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def export_onnx(estimator, path):
     estimator : estimator or Pipeline
         Any learned estimator of this package, or a pipeline of one behind StandardScaler,
         RobustScaler, MinMaxScaler, MaxAbsScaler, PCA, feature selectors, SoftThresholdDenoiser or
-        "passthrough". Super-resolution of grey images only.
+        "passthrough".
     path : str or path-like
         Of the file, usually ``.onnx``. It appears whole or not at all.
 

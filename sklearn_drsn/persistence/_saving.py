@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,7 @@ def save(estimator, path):
         If safetensors is missing.
     TypeError
         If the estimator is none of this package's, or holds something that is no plain data: a
-        function to augment with, callbacks, a class of optimizers, metadata requests. The message
-        names it.
+        function to augment with, callbacks, a class of optimizers. The message names it.
     ValueError
         If a parameter is out of range, or the estimator is one that :func:`load` would refuse, such
         as one with NaN among its weights.
@@ -57,6 +57,9 @@ def save(estimator, path):
     -----
     Labels come back as they were, in type and value: numbers of every width and byte order,
     booleans, strings as wide as they were, dates and durations in their unit.
+
+    Metadata requests, such as those of ``set_fit_request``, are left out, with a UserWarning: they
+    are to be set again after :func:`load`.
 
     See Also
     --------
@@ -80,17 +83,20 @@ def save(estimator, path):
             f"save takes estimators of sklearn_drsn, {', '.join(sorted(ESTIMATORS))}, got {name}; "
             "a pipeline goes through skops.io with sklearn_drsn.persistence.TRUSTED_TYPES"
         )
-    state = estimator.__getstate__()
+    state = dict(estimator.__getstate__())
     if isinstance(folder := state.get("checkpoint_dir"), os.PathLike):
         state["checkpoint_dir"] = os.fspath(folder)
     _refuse_callbacks(state)
-    if "_metadata_request" in state:
-        raise TypeError(
-            f"metadata requests, such as those of set_fit_request, are not saved: {name} has some; "
-            "save a clone without them, and request anew what load gives"
-        )
+    requests = state.pop("_metadata_request", None)
     data = _to_bytes(name, state)
     _read(data)
+    if requests is not None:
+        warnings.warn(
+            f"metadata requests, such as those of set_fit_request, are not saved: {name} has some; "
+            "set them again on what load gives",
+            UserWarning,
+            stacklevel=2,
+        )
     write_atomically(path, data)
 
 

@@ -114,6 +114,65 @@ def test_file_name_decides_between_two_recordings(mat_folder):
         load_small(mat_folder, classes=["Normal"], load=1)
 
 
+@pytest.mark.parametrize("n_bytes", [0, 100, 128, 1000])
+def test_damaged_mat_files_are_named_where_they_are_needed(mat_folder, n_bytes):
+    broken = mat_folder / "faults" / "105.mat"
+    broken.write_bytes(broken.read_bytes()[:n_bytes])
+    message = re.escape(str(broken)) + " is damaged or no MAT file: "
+    with pytest.raises(ValueError, match=message):
+        load_small(mat_folder, classes=["IR007"])
+    assert len(load_small(mat_folder, classes=["OR007"], load=1).X_test)
+
+
+def test_foreign_mat_files_are_passed_over(mat_folder):
+    expected = load_small(mat_folder, classes=["Normal"]).X_train
+    hidden = mat_folder / "__MACOSX"
+    hidden.mkdir()
+    (hidden / "._97.mat").write_bytes(b"\0\5\x16\7" + bytes(200))
+    (hidden / "note.mat").write_text("no MAT file")
+    (hidden / "empty.mat").touch()
+    (mat_folder / "zz").mkdir()
+    (mat_folder / "zz" / "97.mat").touch()  # an intact one is there
+    found = load_small(mat_folder, classes=["Normal"]).X_train
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_damaged_compact_file_is_named(compact):
+    check_damaged(compact / "cwru_12k_de.npz", load_small)
+
+
+@pytest.mark.parametrize("meta", ["no JSON", '[{"name": "Normal", "load": 0}]', "[1]"])
+def test_wrong_meta_is_named(tmp_path, meta):
+    file = tmp_path / "cwru_12k_de.npz"
+    np.savez(file, meta=meta)
+    with pytest.raises(ValueError, match=f"{re.escape(str(file))} is damaged or no compact file"):
+        load_small(tmp_path)
+
+
+def test_arrays_that_a_compact_file_lacks_are_named(compact):
+    file = compact / "cwru_12k_de.npz"
+    meta = [{"key": "a", "scale": 1, "name": "Normal", "load": 0}]
+    np.savez(file, meta=json.dumps(meta), b=ramp(0))
+    message = r"expected the arrays \['a'\] in .*cwru_12k_de.npz, it holds \['meta', 'b'\]"
+    with pytest.raises(ValueError, match=message):
+        load_small(file, classes=["Normal"])
+    np.savez(file, ma=ramp(0))
+    with pytest.raises(ValueError, match=r"expected the arrays \['meta'\] in .*holds \['ma'\]"):
+        load_small(file)
+
+
+def check_damaged(file, load):
+    data = file.read_bytes()
+    for damaged in (b"", b"no archive", data[:100], data[: len(data) // 2], data[:-30]):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{re.escape(str(file))} is damaged or no NPZ file"):
+            load(file)
+    with file.open("wb") as array:
+        np.save(array, ramp(0))
+    with pytest.raises(ValueError, match=f"{re.escape(str(file))} is damaged or no NPZ file"):
+        load(file)
+
+
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_cwru(tmp_path / "nowhere")
@@ -128,6 +187,7 @@ def test_missing_files(tmp_path):
         ({"load": 3}, r"loads \[3\], got none for \[Normal_L3.*the files hold \[B007_L0, B007_L1"),
         ({"classes": ["OR021"]}, r"got none for \[OR021_L0\]; the files hold \[B007_L0"),
         ({"classes": []}, "the files hold"),
+        ({"classes": "Normal"}, r"a sequence of names, some of \['Normal', .*, got 'Normal'"),
         ({"window": 2001}, r"at least window=2001 samples, got 2000 in Normal_L0"),
         ({"train_fraction": 0.0}, "between 0 and 1, got 0.0"),
         ({"train_fraction": 1.0}, "between 0 and 1, got 1.0"),
@@ -227,6 +287,9 @@ class TestMitbih:
         with pytest.raises(ValueError, match=expected):
             load_mitbih(mitbih / "mitbih_60s.npz")
 
+    def test_damaged(self, mitbih):
+        check_damaged(mitbih / "mitbih_beats.npz", load_mitbih)
+
     @pytest.mark.parametrize(
         ("parameters", "message"),
         [
@@ -267,6 +330,9 @@ class TestNstdb:
         (nstdb / "nstdb_noise.npz").unlink()
         with pytest.raises(FileNotFoundError, match=r"expected nstdb_noise\.npz in "):
             load_nstdb(nstdb)
+
+    def test_damaged(self, nstdb):
+        check_damaged(nstdb / "nstdb_noise.npz", load_nstdb)
 
     @pytest.mark.parametrize("fraction", [0.0, 1.0])
     def test_refuses_a_fraction(self, nstdb, fraction):

@@ -432,9 +432,10 @@ class TestCleanSignals:
         with pytest.raises(ValueError, match="y contains NaN or infinity in sample 11"):
             SoftThresholdDenoiser(**TINY).fit(noisy, clean)
 
-    def test_are_checked_by_score_too(self, beats):
+    @pytest.mark.parametrize("unit", [1e-3, 1e3])
+    def test_are_checked_by_score_too(self, unit, beats):
         with pytest.raises(ValueError, match="does not look like X minus noise"):
-            fit("clean", *beats).score(beats[0], 1e3 * beats[1])
+            fit("clean", *beats).score(beats[0], unit * beats[1])
 
 
 class TestParameters:

@@ -1,5 +1,7 @@
 """Images as they are given, and how they come back."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,34 @@ def test_integers_are_divided_by_their_largest_value_with_one_warning(dtype, lar
     np.testing.assert_allclose(images[0], 0.2)
 
 
+def test_a_list_of_several_integer_types_is_said_with_what_each_is_divided_by():
+    X = [np.full((8, 8), largest, f"u{size}") for size, largest in ((1, 51), (2, 13107), (1, 51))]
+    message = "integers, uint8 and uint16; they are divided by 255 and 65535"
+    with pytest.warns(UserWarning, match=message) as warned:
+        images = ImageLayout(None).read(X)
+    assert len(warned) == 1
+    np.testing.assert_allclose(images, 0.2)
+
+
+@pytest.mark.parametrize("channel_axis", [None, 0, -1])
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_a_stack_is_written_without_a_copy(n_images, channel_axis):
+    layout = ImageLayout(channel_axis)
+    X = np.random.default_rng(0).random((n_images, 30, 40))
+    if channel_axis is not None:
+        X = np.stack([X, 1 - X], axis=1 if channel_axis == 0 else -1)
+    images = layout.read(X)
+    room = layout.make_room(images, X)
+    for i, image in enumerate(images):
+        room[i] = image.copy()
+    tracemalloc.start()
+    written = layout.write(room, X)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(written, X)
+    assert most < X[0].nbytes / 2
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floating_types_are_kept_but_for_half(dtype):
     (image,) = ImageLayout(None).read([GREY.astype(dtype)])
@@ -74,6 +104,7 @@ def test_floating_types_are_kept_but_for_half(dtype):
         ([COLOUR, COLOUR[..., :1]], -1, r"X mixes images of \[1, 3\] channels"),
         ([GREY, 0.5 - GREY], None, r"expected values in \[0, 1\], got .* from -0.4.* in image 1"),
         ([255 * GREY], None, "got values from .* in image 0 of X; divide 8-bit images by 255"),
+        ([9 * GREY], None, r"got values from .* in image 0 of X\Z"),
         ([np.full((8, 8), np.nan)], None, "image 0 of X holds NaN or infinity"),
         ([np.full((8, 8), -5)], None, "images of X hold integers, int64, whose range is unknown"),
     ],
@@ -104,8 +135,8 @@ def test_what_lies_out_of_range_by_rounding_is_cut_off():
 
 
 def test_wider_bounds_are_named():
-    with pytest.raises(ValueError, match=r"expected values in \[-2, 3\], got .* to 3.1"):
-        ImageLayout(None).read([np.full((8, 8), 3.1)], bounds=(-2.0, 3.0))
+    with pytest.raises(ValueError, match=r"expected values in \[-8, 9\], got .* to 9.1"):
+        ImageLayout(None).read([np.full((8, 8), 9.1)], bounds=(-8.0, 9.0))
 
 
 def test_eight_turns_each_undone_by_its_inverse():

@@ -5,6 +5,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from sklearn_drsn.degradations import (
     upsample_bicubic,
 )
 from sklearn_drsn.metrics import psnr
+from sklearn_drsn.noise import add_noise
 
 TINY = {
     DnCNNDenoiser: {"depth": 3, "width": 4},
@@ -349,6 +351,17 @@ def test_predict_checks_what_was_set_after_fit():
         model.set_params(tile_size=256)
 
 
+@resolvers
+def test_score_and_predict_keep_the_scale_of_the_fit(cls):
+    model = pickle.loads(pickle.dumps(fitted(cls)))
+    odd = [STACK[0][:31, :26], STACK[1]]
+    small = make_smaller(STACK)
+    expected = model.score(odd), model.score(small, STACK)
+    model.set_params(scale=3)
+    assert (model.score(odd), model.score(small, STACK)) == expected
+    assert model.fit(make_images(size=(45, 42))).predict(STACK[0]).shape == (96, 84)
+
+
 @pytest.mark.parametrize("kind", [np.int64, np.int16, np.int8, np.uint32])
 def test_integers_of_unknown_range_are_refused(kind):
     X = np.rint(100 * STACK).astype(kind)
@@ -658,6 +671,19 @@ def test_attention(attention):
     assert model.predict(STACK).shape == (4, 64, 56)
 
 
+@pytest.mark.parametrize(
+    ("cls", "shape"), [(DnCNNDenoiser, (1, 2000, 1500)), (MSRNSuperResolver, (8, 300, 250))]
+)
+def test_memory_holds_the_result_of_a_stack_once(cls, shape):
+    X = np.full(shape, 0.5)
+    model = pickle.loads(pickle.dumps(fitted(cls))).set_params(tile_size=128)
+    tracemalloc.start()
+    result = model.predict(X)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.4 * result.nbytes
+
+
 PEAK = """
 import resource, sys
 import numpy as np
@@ -704,7 +730,7 @@ def test_refuses_a_single_image_to_fit(cls):
 def test_refuses_values_out_of_range(cls):
     with pytest.raises(ValueError, match=r"expected values in \[0, 1\], got values from .* to 2"):
         tiny(cls).fit([2 * STACK[0] / STACK[0].max()])
-    bounds = r"\[-2, 3\]" if cls is DnCNNDenoiser else r"\[0, 1\]"
+    bounds = r"\[-8, 9\]" if cls is DnCNNDenoiser else r"\[0, 1\]"
     with pytest.raises(ValueError, match=f"expected values in {bounds}.*divide 8-bit images"):
         fitted(cls).predict(255 * STACK)
     with pytest.raises(ValueError, match=r"expected values in \[0, 1\].*of y"):
@@ -715,6 +741,16 @@ def test_noise_beyond_the_range_is_welcome():
     noisy = STACK + 0.5 * np.random.default_rng(0).standard_normal(STACK.shape)
     assert noisy.min() < -0.5
     tiny(DnCNNDenoiser).fit(noisy, STACK).predict(noisy)
+
+
+def test_noise_of_the_largest_sigma_is_welcome():
+    X = make_images(8, (96, 96))
+    noisy = add_noise(X, sigma=1.0, random_state=0)
+    assert noisy.min() < -3
+    assert noisy.max() > 4
+    model = tiny(DnCNNDenoiser, sigma=1.0).fit(noisy, X)
+    assert model.predict(noisy).shape == X.shape
+    assert np.isfinite(model.score(noisy, X))
 
 
 @restorers
@@ -734,8 +770,10 @@ def test_integers_are_converted_and_said(cls):
         result = fitted(cls).predict(X)
     assert [warning.filename for warning in said] == [__file__]
     np.testing.assert_array_equal(result, fitted(cls).predict(X / 255))
-    with pytest.warns(UserWarning, match="X hold integers"):
-        tiny(cls).fit(X)
+    for method in (fitted(cls).score, tiny(cls).fit):
+        with pytest.warns(UserWarning, match="X hold integers") as said:
+            method(X)
+        assert [warning.filename for warning in said] == [__file__]
 
 
 @restorers

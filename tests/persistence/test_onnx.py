@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import VarianceThreshold
@@ -32,7 +33,7 @@ from sklearn_drsn import (
     SoftThresholdDenoiser,
     SoftThresholdTransformer,
 )
-from sklearn_drsn.persistence import _onnx, export_onnx
+from sklearn_drsn.persistence import _graph, _onnx, export_onnx
 
 TINY = {"max_epochs": 2, "device": "cpu", "random_state": 0}
 RNG = np.random.default_rng(0)
@@ -163,6 +164,15 @@ def test_pipelines(make, tmp_path):
         assert_classifies(tmp_path / "m", pipeline, X)
 
 
+@pytest.mark.parametrize("unit", [1, 1e-9, 1e-20])
+def test_small_components_are_whitened_as_scikit_learn_does(unit):
+    X = unit * RNG.normal(size=(100, 4))
+    pca = PCA(3, whiten=True).fit(X)
+    projected = _graph.make_module(pca)(torch.from_numpy(X)).numpy()
+    expected = pca.transform(X)
+    np.testing.assert_allclose(projected, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize(
     ("classes", "kind"),
     [
@@ -271,6 +281,13 @@ def test_restorers_of_images_of_any_size(tmp_path, make):
     export_onnx(restorer, tmp_path / "m")
     for size in ((7, 9), (16, 17), (37, 50)):
         assert_agrees(tmp_path / "m", restorer, RNG.random((2, *size)))
+
+
+def test_a_super_resolver_keeps_the_scale_of_its_fit():
+    resolver = RESTORERS["MSRN"]().fit(IMAGES).set_params(scale=3)
+    with torch.no_grad():
+        enlarged = _graph.make_module(resolver)(torch.from_numpy(IMAGES)).numpy()
+    np.testing.assert_allclose(enlarged, resolver.predict(IMAGES), atol=1e-6)
 
 
 @pytest.mark.slow

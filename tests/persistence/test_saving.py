@@ -244,6 +244,20 @@ def test_the_output_container_comes_back(path, table):
     assert isinstance(load(path).transform(table[0]), pandas.DataFrame)
 
 
+def test_metadata_requests_are_left_out_with_a_warning(table, path):
+    with config_context(enable_metadata_routing=True):
+        estimator = DRSNClassifier(**TINY).set_fit_request(sample_weight=True).fit(*table)
+        with pytest.warns(UserWarning, match="metadata requests.*are not saved: DRSNC") as warned:
+            save(estimator, path)
+        assert [warning.filename for warning in warned] == [__file__]
+        arrived = load(path, device="cpu")
+        assert arrived.get_metadata_routing().fit.requests["sample_weight"] is None
+        assert estimator.get_metadata_routing().fit.requests["sample_weight"] is True
+        again = arrived.set_fit_request(sample_weight=True).get_metadata_routing()
+    assert again.fit.requests["sample_weight"] is True
+    assert results(arrived, table[0]).tolist() == results(estimator, table[0]).tolist()
+
+
 def test_a_device_can_be_chosen(classifier, path):
     save(classifier, path)
     best = "cuda" if torch.cuda.is_available() else "cpu"
@@ -362,6 +376,33 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(classifier, path, mo
             save(classifier, path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(classifier, path, monkeypatch):
+    save(classifier, path)
+    modes, sync = [], os.fsync
+    for mode in (0o600, 0o444):
+        path.chmod(mode)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                os, "fsync", lambda file: (modes.append(os.fstat(file).st_mode), sync(file))
+            )
+            save(classifier, path)
+        assert path.stat().st_mode & 0o777 == mode
+    assert [mode & 0o777 for mode in modes] == [0o600, 0o444]  # from the first byte on
+
+
+def test_a_link_stays_one(classifier, path):
+    target = path.parent / "folder" / "target"
+    path.symlink_to(target)
+    with pytest.raises(FileNotFoundError, match=f"existing folder, got '{target.parent}'"):
+        save(classifier, path)
+    target.parent.mkdir()
+    for _ in range(2):
+        save(classifier, path)
+        assert path.is_symlink()
+        assert load(target, device="cpu").classes_.tolist() == classifier.classes_.tolist()
+    assert os.listdir(target.parent) == [target.name]
 
 
 def test_a_missing_folder_is_named(path):
@@ -792,14 +833,6 @@ def test_options_that_are_no_parameters_are_refused(named, path, name, value):
     changed = setter("state", "_options", name, value=value)
     path.write_bytes(tampered(path.read_bytes(), changed))
     assert_refused(path, f"cannot be loaded: .*'{name}' parameter")
-
-
-def test_metadata_requests_are_refused_by_name(table, path):
-    with config_context(enable_metadata_routing=True):
-        estimator = DRSNClassifier(**TINY).set_fit_request(sample_weight=True).fit(*table)
-    with pytest.raises(TypeError, match="metadata requests, such as those of set_fit_request"):
-        save(estimator, path)
-    assert not path.exists()
 
 
 def test_the_parts_of_other_estimators_are_checked_too(fitted, path):
