@@ -438,9 +438,13 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     def _check_parameters(self):
         super()._check_parameters()
         if not isinstance(self.noise, str | np.ndarray) and not (
-            self.noise and all(kind in tuple(_NOISE_KINDS) for kind in self.noise)
+            self.noise
+            and all(isinstance(kind, str) and kind in _NOISE_KINDS for kind in self.noise)
         ):
-            raise ValueError(f"noise takes kinds out of {sorted(_NOISE_KINDS)}, got {self.noise!r}")
+            raise ValueError(
+                f"noise takes kinds out of {sorted(_NOISE_KINDS)}, or an array of recordings, got "
+                f"{self.noise!r:.200}"
+            )
         numbers = len(self.snr_db) == 2 and all(isinstance(end, Real) for end in self.snr_db)
         if not numbers or not -np.inf < self.snr_db[0] <= self.snr_db[1] < np.inf:
             raise ValueError(f"snr_db must hold a lowest and a highest ratio, got {self.snr_db!r}")

@@ -67,7 +67,7 @@ def noise_robustness(
         scores : ndarray of shape (n_estimators, n_kinds, n_levels)
             At every level.
         clean_scores : ndarray of shape (n_estimators,)
-            Without noise.
+            Without noise; but a denoiser that draws its own noise scores clean signals in that.
         area : ndarray of shape (n_estimators, n_kinds)
             Area under each curve, by the trapezoidal rule, divided by the range of `snr_db`: the
             mean score over that range. The score itself if there is one level.

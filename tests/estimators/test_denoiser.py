@@ -450,6 +450,7 @@ class TestParameters:
             ({"snr_db": ("0", "5")}, r"lowest and a highest ratio, got \('0', '5'\)"),
             ({"snr_db": (0.0, None)}, r"lowest and a highest ratio, got \(0\.0, None\)"),
             ({"noise": [["pink"]]}, r"noise takes kinds out of .*got \[\['pink'\]\]"),
+            ({"noise": [np.ones(99)]}, r"noise takes kinds .*array of recordings, got \[array"),
             ({"noise": [[0.5, 1.0]]}, r"noise takes kinds out of .*got \[\[0\.5, 1\.0\]\]"),
             ({"noise": "brown"}, "'noise' parameter.*'brown'"),
             ({"noise": ("pink", "brown")}, r"noise takes kinds out of .*got \('pink', 'brown'\)"),
