@@ -2,7 +2,7 @@
 
 Zhao, Zhong, Fu, Tang, Pecht, IEEE Trans. Industrial Informatics 16(7), 2020, tables II to IV: plain
 ConvNet, ResNet, DRSN with thresholds per sample (CS) and per channel (CW), trained and tested in
-frozen noise of three kinds at -5 to 5 dB, and without noise: 680 fits of about 100 CPU seconds.
+frozen noise of three kinds at -5 to 5 dB, and without noise: 680 fits of 60 to 100 CPU seconds.
 Every fifth level (--snr -5 0 5 none) is 200; a part is compared with the same part of the published
 figures.
 
