@@ -14,6 +14,7 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_consistent_length,
     check_is_fitted,
 )
 
@@ -528,8 +529,9 @@ class BaseDRSN(BaseNetworkEstimator):
 
 def _as_groups(groups, y):
     groups = np.asarray(on_host(groups))
-    if groups.shape != (len(y),):
+    if groups.ndim != 1:
         raise ValueError(f"expected groups of shape ({len(y)},), got {groups.shape}")
+    check_consistent_length(y, groups)
     return groups
 
 

@@ -82,7 +82,7 @@ def test_a_group_that_is_too_small_is_not_held_out_alone(estimator, split, seed)
     assert len(split[0][1]) == 10
 
 
-@pytest.mark.parametrize("groups", [np.ones((48, 2)), np.ones(47), 1])
+@pytest.mark.parametrize("groups", [np.ones((48, 2)), 1])
 def test_groups_of_another_shape_are_refused(estimator, table, groups):
     expected = rf"expected groups of shape \(48,\), got {re.escape(str(np.shape(groups)))}"
     with pytest.raises(ValueError, match=expected):

@@ -197,7 +197,9 @@ LEGAL = {
         SoftThresholdTransformer("sure", q=0.1).fit(X).set_params(noise_level="pooled", level=1)
     ),
     "callbacks before": lambda X, y: (
-        DRSNClassifier(1, 4, callbacks=[LRScheduler("StepLR", step_size=1)], **ONE)
+        DRSNClassifier(
+            1, 4, callbacks=[LRScheduler("StepLR", step_size=1)], lr_schedule="constant", **ONE
+        )
         .fit(X, y)
         .set_params(callbacks=None)
     ),
