@@ -260,6 +260,11 @@ def mean_magnitude(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     -------
     Tensor
 
+    Raises
+    ------
+    ValueError
+        If ``dims`` is empty.
+
     Examples
     --------
     >>> import torch

@@ -212,7 +212,7 @@ def _power_from_snr(X: Array, snr_db: Array, reference: str) -> Array:
 
 
 def _power_from_sigma(X: Array, sigma: Array) -> Array:
-    """Noise power with as many dimensions as X."""
+    """Noise power: a single one, or with as many dimensions as X."""
     if not np.all(np.isfinite(sigma) & (sigma >= 0)):
         raise ValueError(f"expected sigma to be finite and not negative, got {sigma}")
     if not sigma.ndim:

@@ -55,8 +55,8 @@ _CHUNK = 2**16
 # The finest band of this wavelet tells noise from signal, whatever wavelet shrinks afterwards.
 _NOISE_WAVELET = "sym4"
 _NORMAL_MAD = ndtri(0.75)
-# Values in a row that may be equal before they are a gap, and the share of a signal.
-_LONGEST_PAUSE, _LARGEST_PAUSE = 32, 1 / 16
+# Equal values in a row that make a gap, at least, and as a share of the signal.
+_SHORTEST_GAP, _SMALLEST_GAP = 32, 1 / 16
 # Share of the largest magnitude that no threshold exceeds, so that no signal vanishes.
 _LARGEST_SHARE = 0.99
 # In units of the noise, all signal: beyond, squares would overflow and no rule needs to see more.
@@ -174,9 +174,9 @@ def estimate_noise(x):
     .. math:: \hat\sigma = \operatorname{median}_k |d_k| / \Phi^{-1}(3/4)
 
     over the finest undecimated wavelet coefficients :math:`d` (Donoho and Johnstone 1994), in
-    which there is little of a signal sampled finely enough. Padding and gaps are left out: more
-    than 32 equal values in a row, and more than a sixteenth of a signal, that changes from value to
-    value elsewhere. (Where it does not, as in steps without noise, they count.)
+    which there is little of a signal sampled finely enough. Padding and gaps are left out: 32
+    equal values in a row or more, and a sixteenth of a signal, that changes from value to value
+    elsewhere. (Where it does not, as in steps without noise, they count.)
 
     Parameters
     ----------
@@ -204,9 +204,9 @@ def _medians(x, magnitudes):
     still = x[:, 1:] == x[:, :-1]
     if not still.any():
         return medians
-    size = max(_LONGEST_PAUSE, int(x.shape[1] * _LARGEST_PAUSE))
-    gaps = _long_runs(still, size)
-    seen = _long_runs(~gaps, size)  # but no jump from one level to the next
+    n_steps = max(_SHORTEST_GAP, int(x.shape[1] * _SMALLEST_GAP)) // 2 * 2 - 1  # of filters: odd
+    gaps = _long_runs(still, n_steps)
+    seen = _long_runs(~gaps, n_steps)  # but no jump from one level to the next
     some = gaps.any(axis=1) & (2 * (still & seen).sum(axis=1) < seen.sum(axis=1))
     seen = np.pad(seen[some], ((0, 0), (0, 1)), mode="edge")
     values = np.sort(np.where(seen, magnitudes[some], np.inf), axis=1)
@@ -216,9 +216,8 @@ def _medians(x, magnitudes):
 
 
 def _long_runs(mask, size):
-    """Where rows of a mask are true for ``size`` values at a time; beyond the ends they are."""
-    size = size // 2 * 2 + 1
-    runs = ndimage.minimum_filter1d(mask.view(np.uint8), size, axis=1, mode="constant", cval=1)
+    """Where rows of a mask are true for ``size`` values at a time, an odd number."""
+    runs = ndimage.minimum_filter1d(mask.view(np.uint8), size, axis=1, mode="constant")
     return ndimage.maximum_filter1d(runs, size, axis=1, mode="constant").astype(bool)
 
 

@@ -175,9 +175,9 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
         if same_options(net, self.net_):
             return self.net_
         set_state(net, state)
-        frozen = {name for name, p in self.net_.module_.named_parameters() if not p.requires_grad}
-        for name, parameter in net.module_.named_parameters():
-            parameter.requires_grad_(name not in frozen)
+        pairs = zip(self.net_.module_.parameters(), net.module_.parameters(), strict=True)
+        for before, now in pairs:
+            now.requires_grad_(before.requires_grad)
         return net
 
     def __getstate__(self):

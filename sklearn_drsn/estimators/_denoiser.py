@@ -683,10 +683,10 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
         def denoise(block):
             scaled, base, std = self._scale(block)
-            varied = np.flatnonzero(np.ptp(block, axes).any(axis=1))
-            if varied.size:
+            moving = np.flatnonzero(np.ptp(block, axes).any(axis=1))
+            if moving.size:
                 step = 1 if len(levels) < _N_LEVELS else _LEVEL_STEP
-                levels.extend(relative_noise(scaled[varied[::step]]))
+                levels.extend(relative_noise(scaled[moving[::step]]))
             if hidden:
                 output = self._run_hidden(scaled)
             else:

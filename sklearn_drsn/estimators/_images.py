@@ -7,11 +7,11 @@ import numpy as np
 from sklearn_drsn.estimators._expectations import level_of_caller
 from sklearn_drsn.estimators._samples import on_host
 
-__all__ = ["ImageLayout", "rotate", "rotations"]
+__all__ = ["NOISY", "ImageLayout", "rotate", "rotations"]
 
 _MOST_CHANNELS = 4
 _ROUNDING = 1e-5  # by which values may miss their range, as resizing leaves them
-_MOST_IN_NOISE = 9.0  # larger values are those of 8-bit images
+NOISY = (-8.0, 9.0)  # further reaches no noise of sigma=1, but 8-bit images do
 
 rotations = range(8)
 
@@ -132,7 +132,7 @@ def _in_bounds(image, number, name, bounds):
     if not np.isfinite([low, high]).all():
         raise ValueError(f"image {number} of {name} holds NaN or infinity")
     if not least - _ROUNDING <= low <= high <= most + _ROUNDING:
-        hint = "; divide 8-bit images by 255" if high > _MOST_IN_NOISE else ""
+        hint = "; divide 8-bit images by 255" if high > NOISY[1] else ""
         raise ValueError(
             f"expected values in [{least:g}, {most:g}], got values from {low:.3g} to "
             f"{high:.3g} in image {number} of {name}{hint}"

@@ -13,6 +13,7 @@ from sklearn_drsn.degradations import (
     truncate_kspace,
     upsample_bicubic,
 )
+from sklearn_drsn.estimators._images import NOISY
 from sklearn_drsn.estimators._restoration import BaseRestorer
 from sklearn_drsn.estimators._weights import read_dncnn_layers
 from sklearn_drsn.losses import AbsoluteError, SquaredErrorSum, StructuralLoss
@@ -144,7 +145,7 @@ class DnCNNDenoiser(BaseRestorer):
     }
     _network = DnCNN
     _criterion = SquaredErrorSum
-    _bounds_of_degraded = (-8.0, 9.0)  # noise of the largest sigma reaches no further
+    _bounds_of_degraded = NOISY
 
     def __init__(
         self,

@@ -128,8 +128,8 @@ class SoftThresholdTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstim
     signals come back unchanged.
 
     **White noise** is assumed: the noise level is read off the finest band and holds for all.
-    Padding and gaps, more than 32 equal values in a row and more than a sixteenth of the signal,
-    are left out of it.
+    Padding and gaps, 32 equal values in a row or more and a sixteenth of the signal, are left out
+    of it.
     Where noise has more power at low frequencies, as drift has, it stays in the coarse bands.
 
     **All shifts at once** are computed with filters in Fourier space, a few microseconds for each

@@ -16,7 +16,7 @@ _NONE = (None,) * 5  # gradients of what is no weight
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch norm of images, of which that of narrow training batches is ours on a processor."""
+    """Batch norm of images; on a processor narrow training batches go a quicker way."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise ``(n, C, height, width)``."""
