@@ -69,7 +69,7 @@ def test_imports_run_one_way(path):
         ("functional.py", "def f():\n    import sklearn_drsn.networks"),
         ("metrics.py", "from sklearn_drsn.noise import add_noise"),
         ("networks/_drsn.py", "from sklearn_drsn.estimators import DRSNClassifier"),
-        ("datasets/_real.py", "from sklearn_drsn.metrics import snr_db"),
+        ("datasets/_cwru.py", "from sklearn_drsn.metrics import snr_db"),
         ("layers/_unit.py", "from sklearn_drsn import functional"),
         ("layers/_unit.py", "import sklearn_drsn"),
         ("layers/_unit.py", "from . import _threshold"),
