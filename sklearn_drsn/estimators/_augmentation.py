@@ -6,7 +6,9 @@ import torch
 
 __all__ = [
     "AUGMENTATIONS",
+    "ROTATIONS",
     "apply_augmentation",
+    "changes_of",
     "check_augmentation",
     "choose_augmentation",
 ]
@@ -22,12 +24,20 @@ _UNIT_POWER = 0.01
 
 def shift(batch, generator):
     """Rotate every sample by a random number of positions along each spatial axis."""
-    return _rotate(batch, lambda length: (0, length), generator)
+    return _rotate(batch, _anywhere, generator)
 
 
 def nudge(batch, generator):
     """Rotate every sample by at most an eighth of each spatial axis, either way."""
-    return _rotate(batch, lambda length: (-(length // 8), length // 8 + 1), generator)
+    return _rotate(batch, _nearby, generator)
+
+
+def _anywhere(length):
+    return 0, length
+
+
+def _nearby(length):
+    return -(length // 8), length // 8 + 1
 
 
 def _rotate(batch, bounds, generator):
@@ -104,6 +114,8 @@ AUGMENTATIONS = {
     "mild_noise": partial(noise, snr_db=MILD_NOISE_SNR_DB),
     "occasional_noise": occasional_noise,
 }
+# Bounds of the positions that an axis is rotated by, the upper one left out.
+ROTATIONS = {"shift": _anywhere, "nudge": _nearby}
 # By what find_pattern says; others are nudged.
 _CHOICES = {
     "aligned": "mild_noise",
@@ -120,13 +132,14 @@ def choose_augmentation(augment, *, table, pattern=None):
     return None if table else _CHOICES.get(pattern, "nudge")
 
 
-def _changes(augment):
+def changes_of(augment):
+    """Names and callables, in order."""
     return augment if isinstance(augment, tuple) else () if augment is None else (augment,)
 
 
 def check_augmentation(augment, *, table):
     """Refuse unknown names, and on tables every named change but noise."""
-    for change in _changes(augment):
+    for change in changes_of(augment):
         if callable(change):
             continue
         allowed = ["noise"] if table else sorted(AUGMENTATIONS)
@@ -139,7 +152,7 @@ def check_augmentation(augment, *, table):
 
 def apply_augmentation(augment, batch, generator):
     """Apply None, a name, a callable or a tuple of them, in order."""
-    for change in _changes(augment):
+    for change in changes_of(augment):
         apply = AUGMENTATIONS[change] if isinstance(change, str) else change
         changed = apply(batch, generator)
         got = getattr(changed, "dtype", type(changed).__name__), getattr(changed, "shape", None)

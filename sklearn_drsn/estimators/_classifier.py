@@ -103,6 +103,13 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         twentieth, and occasional noise to images of which it, or texture, makes less than 1.5 %.
         Coloured noise is not seen, and none in fewer than 16 values or more than 64 channels, in
         images of fewer than 8 pixels a side or more than 16 channels; None changes nothing.
+    n_views : int, default=8
+        Predictions, and what `embed` gives, are averaged over so many views of a sample (ours):
+        copies rotated as "shift" or "nudge" in `augment` rotate those of training, spread evenly,
+        the first of them the sample itself; without either, as in tables, over that one alone.
+        What is averaged are the outputs of the network, of classifiers before the softmax. Costs as
+        many times the time of a prediction and nothing in training, where validation scores are
+        those of single views. May be set after `fit`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied by ``sample_weight``; "balanced" by their frequency in
         training. Validation samples have them too.
@@ -236,6 +243,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         input_shape=None,
         normalize="channel",
         augment="auto",
+        n_views=8,
         class_weight=None,
         optimizer="adamw",
         lr=0.03,
@@ -269,6 +277,7 @@ class DRSNClassifier(ClassifierMixin, BaseDRSN):
         self.input_shape = input_shape
         self.normalize = normalize
         self.augment = augment
+        self.n_views = n_views
         self.class_weight = class_weight
         self.optimizer = optimizer
         self.lr = lr

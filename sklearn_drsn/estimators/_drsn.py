@@ -11,7 +11,11 @@ import torch
 from sklearn.callback import with_callbacks
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 from sklearn.utils import metadata_routing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
@@ -48,6 +52,7 @@ from sklearn_drsn.estimators._training import (
     make_network,
 )
 from sklearn_drsn.estimators._transaction import transaction
+from sklearn_drsn.estimators._views import find_views
 from sklearn_drsn.layers import DOWNSAMPLINGS, THRESHOLD_MODES
 from sklearn_drsn.networks import DRSN
 from sklearn_drsn.networks._drsn import POOLINGS
@@ -81,6 +86,7 @@ class BaseDRSN(BaseNetworkEstimator):
         "input_shape": [tuple, list, None],
         "normalize": [StrOptions({"channel", "sample"}), None],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), tuple, list, callable, None],
+        "n_views": [Interval(Integral, 1, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     }
 
@@ -466,6 +472,13 @@ class BaseDRSN(BaseNetworkEstimator):
         return self._settings["augment"]
 
     @property
+    def _views(self):
+        """What predictions are averaged over; ``n_views`` may have been set since the fit."""
+        checks = {"n_views": self._parameter_constraints["n_views"]}
+        validate_parameter_constraints(checks, {"n_views": self.n_views}, type(self).__name__)
+        return find_views(self.augment_, self.input_shape_[1:], self.n_views)
+
+    @property
     def pooling_(self):
         return self._architecture["pooling"]
 
@@ -499,7 +512,7 @@ class BaseDRSN(BaseNetworkEstimator):
         return out
 
     def _outputs(self, X, method, first=0):
-        outputs = self.net_.predict_blocks(X, self._input_scaler, method=method)
+        outputs = self.net_.predict_blocks(X, self._input_scaler, method=method, views=self._views)
         check_outputs(outputs, X, range(len(X)), first=first)
         return outputs.astype(np.float64)
 

@@ -27,6 +27,7 @@ from sklearn_drsn.estimators._expectations import expect
 from sklearn_drsn.estimators._outline import outline
 from sklearn_drsn.estimators._progress import ProgressLine
 from sklearn_drsn.estimators._samples import batch_slices, prediction_blocks
+from sklearn_drsn.estimators._views import average_over
 from sklearn_drsn.layers import ColumnLinear, Dropout
 
 __all__ = [
@@ -312,15 +313,17 @@ class Network(NeuralNet):
         self.history.record("valid_loss_best", losses[-1] <= min(losses))
 
     @torch.inference_mode()
-    def predict_blocks(self, X, scaler, *, rows=None, method=None):
+    def predict_blocks(self, X, scaler, *, rows=None, method=None, views=((),)):
         """Outputs of the module, or of one of its methods, for X or some rows of it.
 
-        Every block has :func:`rows_per_block` rows, the last one filled up with zeros.
+        Every block has :func:`rows_per_block` rows, the last one filled up with zeros; outputs are
+        averaged over ``views``, see :func:`find_views`.
         """
         self.module_.eval()
         module = None if method is None else getattr(self.module_, method)
+        infer = functools.partial(self.infer, module=module)
         with closing(prediction_blocks(X, scaler, self.device, rows)) as blocks:
-            outputs = torch.cat([self.infer(block, module=module) for block in blocks])
+            outputs = torch.cat([average_over(views, block, infer) for block in blocks])
         return outputs[: len(X) if rows is None else len(rows)].cpu().numpy()
 
 

@@ -23,6 +23,7 @@ from sklearn_drsn.estimators import (
 from sklearn_drsn.estimators._restoration import _LARGEST_OVERLAP
 from sklearn_drsn.estimators._restorers import _to_rgb, _to_ycbcr
 from sklearn_drsn.estimators._scaling import FARTHEST
+from sklearn_drsn.estimators._views import rotated
 
 __all__ = ["make_module"]
 
@@ -119,11 +120,15 @@ class _Outputs(nn.Module):
         self.network = estimator.net_.module_
         self.shape = None if estimator.input_shape is None else estimator.input_shape_
         self.scale = _InputScaling(estimator._input_scaler, len(estimator.input_shape_))
+        self.views = estimator._views
 
     def forward(self, X: Tensor) -> Tensor:
         if self.shape is not None:
             X = X.reshape(-1, *self.shape)
-        return self.network(self.scale(X).float()).double()
+        X = self.scale(X).float()
+        views = torch.cat([rotated(X, view) for view in self.views])
+        outputs = self.network(views).double()
+        return outputs.reshape(len(self.views), -1, outputs.shape[1]).mean(0)
 
 
 class _InputScaling(nn.Module):
