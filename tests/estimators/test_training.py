@@ -334,7 +334,7 @@ def test_bfloat16_is_close_to_float32(estimator, samples):
 
 def test_bfloat16_embeds_what_the_head_sees(classifier, samples):
     X, y = samples
-    fitted = classifier(precision="bfloat16").fit(X, y)
+    fitted = classifier(precision="bfloat16", n_views=1).fit(X, y)
     features = torch.tensor(fitted.embed(X), dtype=torch.float32)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         logits = fitted.net_.module_.head(features).float()

@@ -124,7 +124,7 @@ sys.stdout.buffer.write("\\n".join(label).encode())
 
 def test_a_regressor_of_series(tmp_path):
     y = 7 * SERIES[:, :, :2].mean(1) + 100
-    reg = DRSNRegressor(1, 4, normalize="sample", **TINY).fit(SERIES, y)
+    reg = DRSNRegressor(1, 4, normalize="sample", augment="shift", **TINY).fit(SERIES, y)
     export_onnx(reg, tmp_path / "m")
     assert_agrees(tmp_path / "m", reg, SERIES)
 
@@ -143,6 +143,7 @@ PIPELINES = {
     "no scaling": lambda: TINY_NET(normalize=None, threshold_mode="squeeze_excitation"),
     "means in the shortcuts": lambda: TINY_NET(input_shape=(2, -1), downsampling="average"),
     "log power": lambda: TINY_NET(input_shape=(2, -1), pooling="log_power"),
+    "views": lambda: TINY_NET(input_shape=(1, -1), augment="shift", n_views=5),
     "columns in pieces": lambda: TINY_NET(n_pieces=5),
     "low precision": lambda: TINY_NET(precision="bfloat16"),
 }
