@@ -209,6 +209,7 @@ def supervised(draw):
                 "downsampling": one_of([None, "average", "subsample"]),
                 "pooling": one_of(["auto", "average", "log_power"]),
                 "dropout": one_of([0.0, 0.5, 0.99]),
+                "n_views": one_of([1, 8]),
                 "augment": one_of(
                     [None, "auto", "noise", ("noise",), ()]
                     + (
@@ -441,6 +442,7 @@ SUPERVISED = [
             "depth": [0, -1, 1.5, None],
             "width": [0, None],
             "n_pieces": [0, 33, None],
+            "n_views": [0, 2.5, None],
             "screen_columns": [None, 2, "yes"],
             "downsampling": ["max", 2],
             "pooling": ["max", None],

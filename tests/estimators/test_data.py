@@ -333,6 +333,7 @@ BAD_PARAMETERS = {
     "input_shape": ["1", 6],
     "normalize": ["minmax", 1, "l2"],
     "augment": ["flip", 3],
+    "n_views": [0, -1, 2.0, "8", None],
     "optimizer": ["lbfgs", 3, None],
     "lr": [0, -0.1, "0.1", None],
     "lr_schedule": ["cosine", None, 1],

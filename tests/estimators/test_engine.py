@@ -90,16 +90,18 @@ def test_every_batch_is_one_slice(monkeypatch, estimator, samples):
     assert sizes == [20, 20, 8] * 2
 
 
-def test_every_block_is_one_forward_pass(estimator, samples):
+@pytest.mark.parametrize("n_views", [1, 2])
+def test_every_view_of_a_block_is_one_forward_pass(estimator, samples, n_views):
     X, y = samples
-    model = estimator().fit(X, y)
+    model = estimator(augment=None if X.ndim == 2 else "shift", n_views=n_views).fit(X, y)
     X = np.resize(X, (300, *X.shape[1:]))
     passes = []
     handle = model.net_.module_.register_forward_hook(lambda *args: passes.append(len(args[2])))
     model.predict(X)
     handle.remove()
     size = rows_per_block(X.shape[1:])
-    assert passes == [size] * -(-300 // size)
+    n_passes = -(-300 // size) * (1 if X.ndim == 2 else n_views)
+    assert passes == [size] * n_passes
 
 
 # --- memory --------------------------------------------------------------------------------------
