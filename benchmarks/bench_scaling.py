@@ -1,7 +1,8 @@
 """How time and memory of a fit and a prediction grow with samples, length and channels.
 
-Random series of five classes, one thread. Ours is fitted for one epoch: a fit takes as many times
-that as it has epochs. Sizes above ten thousand samples run with --full only.
+Random series of five classes, one thread. Ours is fitted for one epoch and predicts from single
+views: a fit takes as many times that as it has epochs, a prediction as it averages views. Sizes
+above ten thousand samples run with --full only.
 
     python benchmarks/bench_scaling.py [--full] [--rounds 3] [--axes n_samples length channels]
         [--models DRSN MiniRocket ...]
@@ -57,9 +58,9 @@ QUANTITIES = {
 
 
 def make(model, shape, seed):
-    """The model, ours with a single epoch."""
+    """The model, ours with a single epoch and single views."""
     estimator = model.make(TASK, shape, seed, "cpu")
-    return estimator.set_params(max_epochs=1) if model.is_ours else estimator
+    return estimator.set_params(max_epochs=1, n_views=1) if model.is_ours else estimator
 
 
 def measure(model, n_samples, length, channels, seed):

@@ -63,7 +63,12 @@ def warm(X):
 
 def model(batch_size, verbose=0):
     return DRSNClassifier(
-        max_epochs=1, batch_size=batch_size, device="cpu", random_state=SEED, verbose=verbose
+        max_epochs=1,
+        n_views=1,  # more would only make reading look cheaper
+        batch_size=batch_size,
+        device="cpu",
+        random_state=SEED,
+        verbose=verbose,
     )
 
 
