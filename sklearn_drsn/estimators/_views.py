@@ -22,7 +22,7 @@ def find_views(augment, sizes, n_views):
             round(span * ((0.5 + view / ratio**axis) % 1 - 0.5))
             for axis, span in enumerate(spans, 1)
         )
-        for view in range(n_views)
+        for view in range(n_views if any(spans) else 1)
     )
     return tuple(dict.fromkeys(views))  # on short axes some are equal
 
