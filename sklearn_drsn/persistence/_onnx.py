@@ -68,8 +68,8 @@ def export_onnx(estimator, path):
     free, so are lengths, heights and widths where ``predict`` takes any; long signals and large
     images are cut into the same overlapping tiles, but all of them are in memory at once.
 
-    Predictions are averaged over the views of ``n_views``, as those of ``predict``; set it to 1 before
-    the export for a graph that needs an eighth of the time and memory.
+    Predictions are averaged over the views of ``n_views``, as those of ``predict``. Set it to 1
+    before the export for a graph that needs an eighth of the time and memory.
 
     The graph checks nothing: NaN, images beyond [0, 1] and signals beyond what was trained on go
     through it without an error or a warning. Networks trained in bfloat16 are exported, and
