@@ -30,11 +30,10 @@ def views_of(fitted, X):
         ("nudge", [8, 5]),
         (("noise", "nudge"), [8, 5]),
         ("shift", [32, 20]),
-        (["nudge", "shift"], [32, 20]),
+        (("nudge", "shift"), [32, 20]),
     ],
 )
 def test_views_stay_where_training_rotates_to(augment, reach):
-    augment = tuple(augment) if isinstance(augment, list) else augment
     views = np.array(find_views(augment, (64, 40), 40))
     assert views.shape == (40, 2)
     assert views[0].tolist() == [0, 0]
