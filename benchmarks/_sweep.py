@@ -170,8 +170,6 @@ def measure(model, task, data, train, tests, seed, device):
             "predict_seconds": predict.seconds,
             "fit_mib": fit.mib,
             "predict_mib": predict.mib,
-            "n_train": len(y),
-            "n_test": len(y_pred),
         }
         results.append({**_scores(task, data.y_test, y_pred), **costs})
     return results
