@@ -7,6 +7,7 @@ import importlib
 import itertools
 import time
 import warnings
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Sweep:
     Parameters
     ----------
     name : str
-        Of the file of cells.
+        Of the folder of cells, a file for each task.
     tasks : list of Task
         Those whose data are missing are left out, aloud.
     models : dict of str to Model
@@ -72,9 +73,12 @@ class Sweep:
         self.models, self.fits = models, fits
         self.folder, self.seeds, self.device = arguments.data, arguments.seeds, arguments.device
         self.measures = not arguments.only_tables
-        ignored = ("code",) if arguments.any_code else ()
-        self.store = CellStore(arguments.output / f"{name}.jsonl", ignored)
         self.tasks = list(self._available(tasks))
+        ignored = ("code",) if arguments.any_code else ()
+        self.stores = {
+            task.name: CellStore(arguments.output / name / f"{task.name}.jsonl", ignored)
+            for task in self.tasks
+        }
         self.keys = {
             (task.name, name): {**self._key_of_data(task), **model.key(task, self.device)}
             for task, (name, model) in itertools.product(self.tasks, models.items())
@@ -95,8 +99,7 @@ class Sweep:
         """Name, version and content, of the first seed: other data have other cells."""
         data = task.load(self.folder, 0)
         arrays = [data.X_train, data.y_train, data.X_test, data.y_test, *data.recordings.values()]
-        content = hashlib.sha1(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays))
-        return {"task": task.name, "version": task.version, "data": content.hexdigest()[:10]}
+        return {"task": task.name, "version": task.version, "data": _content(*arrays)}
 
     def key(self, task, name, train, test, seed):
         """Name of a cell: whatever its result depends on."""
@@ -107,7 +110,8 @@ class Sweep:
         if (task.name, name) not in self.keys:
             return None
         keys = [self.key(task, name, train, test, seed) for seed in range(self.seeds)]
-        return [self.store[key] for key in keys] if all(k in self.store for k in keys) else None
+        store = self.stores[task.name]
+        return [store[key] for key in keys] if all(key in store for key in keys) else None
 
     def run(self):
         """Measure what is missing, all of a seed before the next; returns what failed."""
@@ -116,43 +120,68 @@ class Sweep:
             return failures
         # Optimizers import it at their first use: once here, not in every child.
         importlib.import_module("torch._dynamo")
-        for seed, task in itertools.product(range(self.seeds), self.tasks):
-            load = functools.cache(functools.partial(task.load, self.folder, seed))
-            for (train, tests), name in itertools.product(self.fits(task).items(), self.models):
+        for seed, tasks in itertools.product(range(self.seeds), self._learning_alike()):
+            load = functools.cache(lambda task, seed=seed: task.load(self.folder, seed))
+            fits = [(task, train, test) for task in tasks
+                    for train, tests in self.fits(task).items() for test in tests]  # fmt: skip
+            trains = dict.fromkeys(train for _, train, _ in fits)
+            for train, name in itertools.product(trains, self.models):
+                wanted = [(task, test) for task, of, test in fits if of == train]
                 try:
-                    self._measure(task, name, load, train, tests, seed)
+                    self._measure(name, load, train, wanted, seed)
                 except RuntimeError as error:
-                    failures.append([task.name, name, condition_name(*train), seed, str(error)])
+                    named = " ".join(task.name for task in tasks)
+                    failures.append([named, name, condition_name(*train), seed, str(error)])
                     print(f"FAILED {failures[-1][:-1]}\n{error}", flush=True)
         return failures
 
-    def _measure(self, task, name, load, train, tests, seed):
-        if (task.name, name) not in self.keys:
-            return
-        keys = {test: self.key(task, name, train, test, seed) for test in tests}
-        missing = [test for test in tests if keys[test] not in self.store]
+    def _learning_alike(self):
+        """Tasks by what they learn: one fit serves the tests of all that learn the same."""
+        found = defaultdict(list)
+        for task in self.tasks:
+            found[_content(*_learnt(task.load(self.folder, 0)))].append(task)
+        return list(found.values())
+
+    def _measure(self, name, load, train, wanted, seed):
+        keys = {
+            (task, test): self.key(task, name, train, test, seed)
+            for task, test in wanted
+            if (task.name, name) in self.keys
+        }
+        missing = [at for at, key in keys.items() if key not in self.stores[key["task"]]]
         if not missing:
             return
         start = time.perf_counter()
-        call = (self.models[name], task, load(), train, missing, seed, self.device)
-        results = in_child(measure, *call)
-        for test, result in zip(missing, results, strict=True):
-            self.store[keys[test]] = result
-        scores = " ".join(f"{result[main_metric(task)]:.3f}" for result in results)
-        print(
-            f"{task.name:18s} in {condition_name(*train):16s} seed {seed} {name:18s} {scores}  "
-            f"fit {results[0]['fit_seconds']:.1f} s, all {time.perf_counter() - start:.1f} s",
-            flush=True,
-        )
+        tests = [(task, load(task), test) for task, test in missing]
+        results = in_child(measure, self.models[name], train, tests, seed, self.device)
+        scores = []
+        for (task, test), result in zip(missing, results, strict=True):
+            self.stores[task.name][keys[task, test]] = result
+            scores.append(f"{result[main_metric(task)]:.3f}")
+        named = " ".join(dict.fromkeys(task.name for task, _ in missing))
+        cost = f"fit {results[0]['fit_seconds']:.1f} s, all {time.perf_counter() - start:.1f} s"
+        at = f"{named:18s} in {condition_name(*train):16s} seed {seed} {name:18s}"
+        print(f"{at} {' '.join(scores)}  {cost}", flush=True)
 
 
-def measure(model, task, data, train, tests, seed, device):
+def _learnt(data):
+    return data.X_train, data.y_train, *data.recordings.values()
+
+
+def _content(*arrays):
+    """Short hash of the values of arrays."""
+    content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    return hashlib.sha1(content).hexdigest()[:10]
+
+
+def measure(model, train, tests, seed, device):
     """Fit once in one noise and score in others; a result for each of them.
 
-    CPU seconds are those of this process; memory is what the fit and a prediction add at their
-    peaks.
+    ``tests`` are triples of a task, its data and a noise; all learn the same. CPU seconds are those
+    of this process; memory is what the fit and a prediction add at their peaks.
     """
     threadpool_limits(1)  # of this process: torch's, OpenMP's and those of linear algebra
+    task, data, _ = tests[0]
     X, y = noisy_rows(task, data, "train", *train, seed), data.y_train
     make = functools.partial(model.make, task, data.X_train.shape[1:], seed, device)
     warnings.simplefilter("ignore")  # MLP and others that stop at their last iteration
@@ -161,8 +190,8 @@ def measure(model, task, data, train, tests, seed, device):
     with Cost() as fit:
         estimator.fit(X, y)
     results = []
-    for kind, level in tests:
-        X_test = noisy_rows(task, data, "test", kind, level, seed)
+    for task, data, noise in tests:
+        X_test = noisy_rows(task, data, "test", *noise, seed)
         with Cost() as predict:
             y_pred = estimator.predict(X_test)
         costs = {

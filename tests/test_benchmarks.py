@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import ttest_rel
+from sklearn.neighbors import NearestCentroid
 
 import sklearn_drsn
 
@@ -26,10 +27,10 @@ from _cells import (
     show,
 )
 from _figures import draw
-from _models import MODELS, ours
+from _models import MODELS, Model, ours
 from _shrinkage import TRIED, Shrinkage, ShrinkingClassifier
-from _sweep import QUIET
-from _tasks import CHOOSING, TASKS, Data, noisy_rows
+from _sweep import QUIET, Sweep, sweep_parser
+from _tasks import CHOOSING, TASKS, Data, Task, noisy_rows
 from bench_noise_robustness import mean_errors, panels
 from bench_paper import PUBLISHED, READ_OFF, published
 from bench_shrinkage import groups, lines
@@ -295,6 +296,93 @@ def test_photographs_are_chosen_on_or_tested_with(tmp_path):
         photographs.append({*contrasts[1][:, 0]})
     assert len(photographs[0]) == len(photographs[1]) == 20
     assert not photographs[0] & photographs[1]
+
+
+def learnt_from(length, *, tested):
+    """A task whose training part depends on the length alone."""
+
+    def load(folder, seed):
+        X = np.random.default_rng(seed).standard_normal((80, 1, length))
+        X[::2] += np.linspace(-5, 5, length)
+        y = np.tile(["a", "b"], 40)
+        return Data(X[:40], y[:40], X[40 : 40 + tested], y[40 : 40 + tested])
+
+    return Task(f"{length} long, {tested} tested", load, "series")
+
+
+def nearest_mean(folder):
+    """A contestant that leaves a line in a file whenever it is fitted in earnest."""
+
+    class Estimator(NearestCentroid):
+        def fit(self, X, y):
+            with (folder / "fits").open("a") as file:
+                file.write(f"{X.shape}\n" * (len(X) == 40))
+            return super().fit(X, y)
+
+    return Model("nearest mean", lambda *_: Estimator())
+
+
+def swept(folder, tasks, model, *options):
+    arguments = sweep_parser("").parse_args(
+        ["--data", str(folder), "--seeds", "1", "--output", str(folder), *options]
+    )
+    noise = ("gaussian", -10.0)
+    sweep = Sweep(
+        "cells", tasks, {model.name: model}, lambda task: {noise: [noise, QUIET]}, arguments
+    )
+    failures = sweep.run()
+    return failures, [sweep.results(task, model.name, noise, noise) for task in tasks]
+
+
+def test_one_fit_serves_all_that_learn_the_same(tmp_path, capsys):
+    tasks = [learnt_from(30, tested=20), learnt_from(50, tested=40), learnt_from(30, tested=40)]
+    model = nearest_mean(tmp_path)
+    failures, together = swept(tmp_path, tasks, model)
+    assert not failures
+    fits = (tmp_path / "fits").read_text().split("\n")[:-1]
+    assert fits == ["(40, 30)", "(40, 50)"]
+    assert sorted(path.stem for path in (tmp_path / "cells").iterdir()) == sorted(
+        task.name for task in tasks
+    )
+    alone = [swept(tmp_path / task.name, [task], model)[1][0] for task in tasks]
+    for both, one in zip(together, alone, strict=True):
+        assert [r["accuracy"] for r in both] == [r["accuracy"] for r in one]
+        assert 0.5 < np.mean([r["accuracy"] for r in both]) < 1
+    n_fits = len((tmp_path / "fits").read_text())
+    capsys.readouterr()
+    assert swept(tmp_path, tasks, model) == ([], together)
+    assert len((tmp_path / "fits").read_text()) == n_fits
+    assert capsys.readouterr().out == ""
+
+
+def test_a_sweep_passes_a_failing_fit_and_measures_what_is_missing(tmp_path, capsys):
+    long = learnt_from(50, tested=20)
+    tasks = [learnt_from(30, tested=20), long]
+
+    class Estimator(NearestCentroid):
+        def fit(self, X, y):
+            if X.shape[1] == 50:
+                raise ValueError("expected series of 30")
+            return super().fit(X, y)
+
+    failures, (results, none) = swept(
+        tmp_path, tasks, Model("nearest mean", lambda *_: Estimator())
+    )
+    (*where, error) = failures[0]
+    assert where == [long.name, "nearest mean", "gaussian -10 dB", 0]
+    assert "expected series of 30" in error
+    assert len(failures) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert 0.5 < results[0]["accuracy"] < 1
+    assert none is None
+    model = nearest_mean(tmp_path)
+    assert swept(tmp_path, tasks, model, "--only-tables") == ([], [results, None])
+    assert not (tmp_path / "fits").exists()
+    failures, (kept, measured) = swept(tmp_path, tasks, model)
+    assert not failures
+    assert kept == results
+    assert 0.5 < measured[0]["accuracy"] < 1
+    assert (tmp_path / "fits").read_text() == "(40, 50)\n"
 
 
 def cells(*accuracies):
