@@ -374,7 +374,7 @@ def _decibels(signal: Array, noise: Array) -> Array:
 
 
 def _check_pair(y_true: ArrayLike, y_pred: ArrayLike, name: str = "y_pred") -> tuple[Array, Array]:
-    truth, prediction = (np.asarray(y, dtype=np.float64) for y in (y_true, y_pred))
+    truth, prediction = _as_real(y_true, "y_true"), _as_real(y_pred, name)
     if truth.shape != prediction.shape:
         raise ValueError(
             f"expected {name} to have the shape of y_true, {truth.shape}, got {prediction.shape}"
@@ -387,6 +387,15 @@ def _check_pair(y_true: ArrayLike, y_pred: ArrayLike, name: str = "y_pred") -> t
     _check_finite(truth, "y_true")
     _check_finite(prediction, name)
     return truth, prediction
+
+
+def _as_real(y: ArrayLike, name: str) -> Array:
+    if np.iscomplexobj(y):
+        raise ValueError(
+            f"Complex data not supported: expected real {name}, such as magnitudes, got "
+            f"{np.asarray(y).dtype}"
+        )
+    return np.asarray(y, dtype=np.float64)
 
 
 def _check_finite(x: Array, name: str) -> None:

@@ -69,9 +69,9 @@ def add_noise(
     ------
     ValueError
         If not exactly one of `snr_db` and `sigma` is given, a choice is unknown, a level is NaN,
-        negative (`sigma`) or of the wrong shape, `X` has fewer than two dimensions or holds NaN or
-        infinity, `'impulse'` would have to replace more than all values, or `'pink'` has
-        a single value to shape.
+        negative (`sigma`) or of the wrong shape, `X` has fewer than two dimensions, holds NaN or
+        infinity or, with `snr_db`, values whose squares float64 does not hold, `'impulse'` would
+        have to replace more than all values, or `'pink'` has a single value to shape.
 
     Notes
     -----
@@ -207,6 +207,7 @@ def _power_from_snr(X: Array, snr_db: Array, reference: str) -> Array:
     if np.isnan(snr_db).any() or np.isneginf(snr_db).any():
         raise ValueError(f"expected snr_db above -inf and not NaN, got {snr_db}")
     signal = _mean_square(X, _sample_axes(X) if reference == "sample" else None)
+    _check_power(X, signal)
     snr_db = np.broadcast_to(snr_db, len(X)).reshape(-1, *[1] * (X.ndim - 1))
     return signal * 10 ** (-snr_db / 10)
 
@@ -311,7 +312,19 @@ def _draw_stretches(recordings: Array, shape: tuple[int, ...], rng: np.random.Ge
 
 def _mean_square(X: Array, axes: tuple[int, ...] | None) -> Array:
     """Power in float64, whatever the precision of X."""
-    return np.mean(np.square(X, dtype=np.float64), axis=axes, keepdims=True)
+    with np.errstate(over="ignore"):
+        return np.mean(np.square(X, dtype=np.float64), axis=axes, keepdims=True)
+
+
+def _check_power(X: Array, power: Array) -> None:
+    """Refuse values whose squares float64 does not hold: their noise would be infinite or none."""
+    lost = (~np.isfinite(power) | (power == 0)).ravel()
+    largest = np.abs(X[np.broadcast_to(lost, len(X))]).max(initial=0.0)
+    if largest > 0:
+        raise ValueError(
+            "expected magnitudes between 1e-150 and 1e150, whose squares float64 holds, or zeros "
+            f"alone, got a largest one of {largest:.3g}"
+        )
 
 
 def _sample_axes(X: Array) -> tuple[int, ...]:

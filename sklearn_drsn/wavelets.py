@@ -1,7 +1,7 @@
 """Shrinkage of transform coefficients: transforms, noise levels, threshold rules and their choice.
 
-Signals are the rows of an array ``(n_signals, length)``, float32 or float64, and every one is
-treated for itself. A :class:`Recipe` says what is done to them.
+Signals are the rows of an array ``(n_signals, length)``, and every one is treated for itself.
+float32 and float64 are kept, other numbers become float64. A :class:`Recipe` says what is done.
 """
 
 import math
@@ -147,7 +147,13 @@ def denoise(x, noise_level, recipe):
     -------
     ndarray of the shape and type of x
         Constant signals come back unchanged, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        If x does not hold real numbers in two dimensions.
     """
+    x = _as_signals(x)
     transform, result = _make_transform(x, recipe), np.empty_like(x)
     for rows in _chunks(x):
         bands, thresholds = _analyse(transform, x[rows], noise_level[rows], recipe)
@@ -163,6 +169,7 @@ def denoise(x, noise_level, recipe):
 
 def find_thresholds(x, noise_level, recipe):
     """Thresholds of :func:`denoise`, of shape (n_signals, n_bands), from fine to coarse bands."""
+    x = _as_signals(x)
     transform = _make_transform(x, recipe)
     parts = [_analyse(transform, x[rows], noise_level[rows], recipe)[1] for rows in _chunks(x)]
     return np.concatenate(parts)
@@ -186,7 +193,13 @@ def estimate_noise(x):
     -------
     ndarray of shape (n_signals,), of the type of x
         Zero for constant signals.
+
+    Raises
+    ------
+    ValueError
+        If x does not hold real numbers in two dimensions.
     """
+    x = _as_signals(x)
     levels = np.zeros(len(x), x.dtype)
     if x.shape[1] == 1:
         return levels
@@ -254,6 +267,7 @@ def estimated_errors(x, recipes, *, strength=0.5, n_values=2**17, seed=_SEED):
        problem via coupled bootstrap techniques", Electronic J. Statistics 18(2), 2024,
        :arxiv:`2111.09447`.
     """
+    x = _as_signals(x)
     n_rows = max(1, n_values // x.shape[1])
     x = x[:, max(0, x.shape[1] - n_values) // 2 :][:, :n_values]  # the middle of long recordings
     x = x[np.linspace(0, len(x) - 1, min(len(x), n_rows)).round().astype(int)]
@@ -264,6 +278,16 @@ def estimated_errors(x, recipes, *, strength=0.5, n_values=2**17, seed=_SEED):
     errors = [np.mean((denoise(noisier, level, recipe) - other) ** 2) for recipe in recipes]
     # What the noise in `other` adds: for one part its expectation, for the other the very draw.
     return np.array(errors) - (1 + np.mean(noise**2) / strength**2)
+
+
+def _as_signals(x):
+    x = np.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in "iuf":
+        raise ValueError(
+            "expected signals of real numbers as the rows of an array (n_signals, length), got "
+            f"{x.dtype} of shape {x.shape}"
+        )
+    return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
 
 
 def _chunks(x):

@@ -33,6 +33,11 @@ class TestRefuses:
         with pytest.raises(ValueError, match="at least one value"):
             metric(IMAGES[:0], NOISY[:0])
 
+    def test_complex_values(self, metric):
+        for pair, name in (((IMAGES, NOISY + 1j), "y_pred"), ((IMAGES + 0j, NOISY), "y_true")):
+            with pytest.raises(ValueError, match=f"Complex data not supported.*real {name}"):
+                metric(*pair)
+
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_a_value_that_is_not_finite(self, metric, value):
         spoilt = NOISY.copy()

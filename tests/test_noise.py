@@ -251,11 +251,22 @@ def test_refuses_arguments(arguments, message):
         (np.ones(5), "Expected 2D array, got 1D"),
         (np.array([[1.0, np.nan]]), "X contains NaN"),
         (np.array([[1.0, np.inf]]), "X contains infinity"),
+        (np.array([[0.0, 0.0], [1.0, 1e160]]), r"1e-150 and 1e150.*got a largest one of 1e\+160"),
+        (np.array([[0.0, 0.0], [1e-170, 0.0]]), "1e-150 and 1e150.*got a largest one of 1e-170"),
     ],
 )
-def test_refuses_data(X, message):
+@pytest.mark.parametrize("reference", ["sample", "dataset"])
+def test_refuses_data(X, message, reference):
     with pytest.raises(ValueError, match=message):
-        add_noise(X, snr_db=0.0)
+        add_noise(X, snr_db=0.0, reference=reference)
+
+
+def test_values_as_large_and_as_small_as_squares_allow_get_their_noise():
+    X = np.random.default_rng(0).standard_normal((2, 4000))
+    expected = add_noise(X, snr_db=0.0, random_state=0)
+    for unit in (1e-140, 1e140):
+        noisy = add_noise(unit * X, snr_db=0.0, random_state=0)
+        np.testing.assert_allclose(noisy / unit, expected, rtol=1e-9, atol=1e-12)
 
 
 RECORDING = np.cumsum(np.random.default_rng(0).standard_normal((2, 5000)), axis=1)

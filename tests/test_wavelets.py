@@ -48,6 +48,33 @@ def over_shifts(x, n_shifts, function):
     return np.mean(shifted, axis=0)
 
 
+class TestSignals:
+    def test_integers_are_denoised_as_floats_are(self):
+        counts = np.rint(20 * make_signals()).astype(np.int16)
+        levels, recipe = estimate_noise(counts.astype(float)), Recipe()
+        np.testing.assert_array_equal(estimate_noise(counts), levels)
+        assert (levels % 1 != 0).all()
+        denoised = denoise(counts, levels, recipe)
+        np.testing.assert_array_equal(denoised, denoise(counts.astype(float), levels, recipe))
+        assert np.abs(denoised - counts).max() > 20
+        np.testing.assert_array_equal(
+            find_thresholds(counts, levels, recipe),
+            find_thresholds(counts.astype(float), levels, recipe),
+        )
+        np.testing.assert_array_equal(denoise(counts.tolist(), levels, recipe), denoised)
+
+    @pytest.mark.parametrize("x", [np.ones(8), np.ones((2, 8), complex), [["a", "b"]]], ids=str)
+    def test_others_are_refused(self, x):
+        for function in (
+            estimate_noise,
+            lambda x: denoise(x, np.ones(2), Recipe()),
+            lambda x: find_thresholds(x, np.ones(2), Recipe()),
+            lambda x: estimated_errors(x, [Recipe()]),
+        ):
+            with pytest.raises(ValueError, match="expected signals of real numbers as the rows"):
+                function(x)
+
+
 class TestTransforms:
     @pytest.mark.parametrize("mode", ["soft", "hard", "garrote"])
     @pytest.mark.parametrize("wavelet", ORTHOGONAL)

@@ -23,6 +23,7 @@ from sklearn_drsn.estimators._training import (
     EpochTasks,
     Settings,
     get_state,
+    is_scoring_callback,
     is_skorch_callback,
     same_optimizer,
     same_options,
@@ -121,6 +122,11 @@ class BaseNetworkEstimator(CallbackSupportMixin, BaseEstimator):
                 raise TypeError(
                     f"callbacks takes skorch callbacks, got {callback!r}; those of scikit-learn go "
                     "through set_callbacks"
+                )
+            if is_scoring_callback(callback):
+                raise TypeError(
+                    f"callbacks that make the net predict are not supported, got {callback!r}: "
+                    "the net takes scaled samples and prepared targets"
                 )
 
     def _validate(self, X, *y, reset, name="X", **checks):

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.model_selection import train_test_split
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -59,7 +60,7 @@ _LARGEST_OFFSET, _SPREAD_OF_UNITS = 5.0, 0.3
 # may ask how little.
 _PAIRS_TO_LEARN_FROM, _PAIRS_TO_SCORE = (0.1, 2.0), (-1.0, 20.0)
 _N_PIECES, _STANDARD_ERRORS = 8, 3.0
-_LARGEST = 1e150  # magnitude whose squares float64 holds
+_SMALLEST, _LARGEST = 1e-150, 1e150  # magnitudes whose squares float64 holds
 
 
 def _gives_columns(estimator):
@@ -113,7 +114,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     noise : {"gaussian", "laplacian", "pink", "impulse"}, tuple of them or ndarray of shape \
             (n_recordings, n_values), default="gaussian"
         Noise of "synthetic" supervision: a kind of :func:`~sklearn_drsn.noise.add_noise`, one of
-        several in every batch, or recordings of noise that
+        several in every batch, or, for series, recordings of noise that
         :func:`~sklearn_drsn.noise.add_recorded_noise` cuts stretches from.
     snr_db : tuple of two floats, default=(-5.0, 15.0)
         Range of the signal-to-noise ratio of "synthetic" supervision, the mean of a patch left
@@ -152,7 +153,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
     compile : bool, default=False
         Run the network through ``torch.compile``; worth it for long fits only.
     callbacks : list of skorch callbacks or None, default=None
-        Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
+        Called by ``net_`` while it trains; those that make the net predict, as EpochScoring does,
+        are not supported. scikit-learn's callbacks go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
     checkpoint_dir : str, path-like or None, default=None
@@ -330,6 +332,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             goes_on = self.warm_start and hasattr(self, "net_")
             X = self._check_X(X, reset=not goes_on)
             self.supervision_ = self._supervision_for(X, y)
+            self._check_recordings(X)
             self._teacher = self.self_loss if self.supervision_ == "self" else self.supervision_
             clean = self._check_clean(X, y) if self.supervision_ == "clean" else None
             if goes_on and any(np.less(X.shape[2:], self._window)):
@@ -394,7 +397,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             Noisy signals of the kind seen in `fit`.
         y : array-like of the shape of X, default=None
             Clean signals in the unit of `X`, integers or floats. Labels and other targets are
-            ignored.
+            ignored; with half as many numbers as there are in `X` or more they are refused after
+            `fit` took clean signals, else ignored with a warning.
 
         Returns
         -------
@@ -405,10 +409,18 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             denoisers where the noise is independent from value to value. After "synthetic"
             training, where `X` itself is given as `y`, the gain is that in noise drawn with the
             seed of the fit: ``search.fit(X_clean, X_clean)``.
+
+        Raises
+        ------
+        ValueError
+            If `X` is not like the samples in `fit`, or `y`, where it holds clean signals, not like
+            `X`.
         """
         check_is_fitted(self)
+        self._check_parameters()
         X = self._check_X(X, reset=False)
-        clean = self._check_clean(X, y, _PAIRS_TO_SCORE) if self._looks_clean(X, y) else None
+        is_clean = self._looks_clean(X, y, as_in_fit=self.supervision_ == "clean")
+        clean = self._check_clean(X, y, _PAIRS_TO_SCORE) if is_clean else None
         if clean is not None and self.supervision_ == "synthetic" and _same(X, clean):
             X, clean = self._noisy_pairs(clean)
         if clean is not None:
@@ -449,6 +461,13 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         if not numbers or not -np.inf < self.snr_db[0] <= self.snr_db[1] < np.inf:
             raise ValueError(f"snr_db must hold a lowest and a highest ratio, got {self.snr_db!r}")
 
+    def _check_recordings(self, X):
+        if self.supervision_ == "synthetic" and isinstance(self.noise, np.ndarray) and X.ndim > 3:
+            raise ValueError(
+                "noise may be recordings where samples are series, got images of shape "
+                f"{X.shape[1:]}; expected kinds out of {sorted(_NOISE_KINDS)}"
+            )
+
     def _check_X(self, X, *, reset):
         """X as (n_samples, n_channels, ...)."""
         X = self._validate(X, reset=reset, ensure_all_finite=False)
@@ -483,11 +502,15 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         hit = (noisy != clean).any(axis=tuple(range(1, clean.ndim)))
         return (noisy[hit], clean[hit]) if hit.any() else (noisy, clean)
 
-    def _looks_clean(self, X, y):
-        """Whether y has the shape of X, as it was given, and holds signals or must be clean."""
-        shape = X.shape if self._n_dims > 2 else X[:, 0].shape
+    def _looks_clean(self, X, y, *, as_in_fit=False):
+        """Whether y has the shape of X, as it was given, and holds signals or must be clean.
+
+        Signals of another shape are passed over with a warning, or refused where those of the fit
+        were clean.
+        """
+        shape = self._given_shape(X)
         try:
-            y = np.asarray(on_host(y))
+            y = _as_numbers(y)
         except ValueError:  # lists of several lengths
             return False
         if y.ndim:
@@ -496,7 +519,9 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         signals = y.dtype.kind in "iuf" and y.size > len(X)
         # more values than targets are likely to have
         many = signals and 2 * y.size >= X.size
-        if self.supervision == "auto" and many and y.shape != shape:
+        if self.supervision != "self" and many and y.shape != shape:
+            if as_in_fit:
+                raise _other_shape(y.shape, shape)
             warnings.warn(
                 f"y of shape {y.shape} is not used: clean signals must have the shape of X, "
                 f'{shape}. If y holds other targets, set supervision="self"',
@@ -505,13 +530,16 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             )
         return y.shape == shape and (signals or self.supervision == "clean")
 
+    def _given_shape(self, X):
+        return X.shape if self._n_dims > 2 else (len(X), *X.shape[2:])
+
     def _check_clean(self, X, y, limits=_PAIRS_TO_LEARN_FROM):
         if y is None:
             raise ValueError('supervision="clean" needs clean signals as y, got y=None')
-        y = np.asarray(on_host(y), np.float64)
-        y = y[:, None] if self._n_dims == 2 and y.ndim == 2 else y
-        if y.shape != X.shape:
-            raise ValueError(f"clean signals must have the shape of X, {X.shape}, got {y.shape}")
+        y, shape = np.asarray(_as_numbers(y), np.float64), self._given_shape(X)
+        if y.shape != shape:
+            raise _other_shape(y.shape, shape)
+        y = y.reshape(X.shape)
         check_finite(y, "y contains NaN or infinity")
         _check_magnitude("y", y)
         self._check_pair(standardise(X), standardise(y), *limits)
@@ -674,6 +702,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
 
     def _denoised(self, X):
         check_is_fitted(self)
+        self._check_parameters()
         X = self._check_X(X, reset=False)
         denoised = self._denoise(X)
         return denoised[:, 0] if self._n_dims == 2 else denoised
@@ -740,6 +769,23 @@ def _prepare_varied(prepare, rng, patches, targets):
     return prepare(rng, *varied(patches, targets))
 
 
+def _other_shape(given, expected):
+    return ValueError(f"clean signals must have the shape of X, {expected}, got {given}")
+
+
+def _as_numbers(y):
+    """Array of y, its nullable columns and objects in float64 where they are numbers."""
+    array = np.asarray(on_host(y))
+    if array.dtype.kind != "O":
+        return array
+    try:
+        return check_array(
+            y, dtype=np.float64, ensure_2d=False, allow_nd=True, ensure_all_finite=False
+        )
+    except (TypeError, ValueError):  # labels
+        return array
+
+
 def _same(x, y):
     """Whether two arrays hold the same values, one of them as float32 maybe."""
     return np.abs(x - y).max() <= np.finfo(np.float32).eps * np.abs(y).max()
@@ -763,10 +809,10 @@ def _multiple(x, y):
 
 def _check_magnitude(name, x):
     largest = float(max(-x.min(), x.max()))
-    if largest > _LARGEST:
+    if largest > _LARGEST or 0 < largest < _SMALLEST:
         raise ValueError(
-            f"expected magnitudes of at most {_LARGEST:.0e} in {name}, whose squares float64 "
-            f"holds, got {largest:.3g}"
+            f"expected a largest magnitude between {_SMALLEST:.0e} and {_LARGEST:.0e} in {name}, "
+            f"whose square float64 holds, got {largest:.3g}"
         )
 
 

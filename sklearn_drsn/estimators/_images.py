@@ -89,6 +89,11 @@ class ImageLayout:
         else:
             image = np.moveaxis(image, self.channel_axis, 0)
         n_channels, *size = image.shape
+        if self.channel_axis is None and min(size) <= _MOST_CHANNELS:
+            raise ValueError(
+                f"expected images of more than {_MOST_CHANNELS} pixels a side, got {size[0]} x "
+                f"{size[1]} for image {number} of {name}; has it a channel_axis?"
+            )
         if n_channels > _MOST_CHANNELS or min(size) <= _MOST_CHANNELS:
             raise ValueError(
                 f"image {number} of {name} has {n_channels} channels of {size[0]} x {size[1]} "

@@ -88,7 +88,8 @@ class DnCNNDenoiser(BaseRestorer):
     compile : bool, default=False
         Run the network through ``torch.compile``; worth it for long fits only.
     callbacks : list of skorch callbacks or None, default=None
-        Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
+        Called by ``net_`` while it trains; those that make the net predict, as EpochScoring does,
+        are not supported. scikit-learn's callbacks go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
     checkpoint_dir : str, path-like or None, default=None
@@ -339,7 +340,8 @@ class MACRDeblurrer(BaseRestorer):
     compile : bool, default=False
         Run the network through ``torch.compile``; worth it for long fits only.
     callbacks : list of skorch callbacks or None, default=None
-        Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
+        Called by ``net_`` while it trains; those that make the net predict, as EpochScoring does,
+        are not supported. scikit-learn's callbacks go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
     checkpoint_dir : str, path-like or None, default=None
@@ -600,7 +602,8 @@ class MSRNSuperResolver(_SuperResolver):
     compile : bool, default=False
         Run the network through ``torch.compile``; worth it for long fits only.
     callbacks : list of skorch callbacks or None, default=None
-        Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
+        Called by ``net_`` while it trains; those that make the net predict, as EpochScoring does,
+        are not supported. scikit-learn's callbacks go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
     checkpoint_dir : str, path-like or None, default=None
@@ -794,7 +797,8 @@ class CSSFNSuperResolver(_SuperResolver):
     compile : bool, default=False
         Run the network through ``torch.compile``; worth it for long fits only.
     callbacks : list of skorch callbacks or None, default=None
-        Called by ``net_`` while it trains. scikit-learn's go through ``set_callbacks``.
+        Called by ``net_`` while it trains; those that make the net predict, as EpochScoring does,
+        are not supported. scikit-learn's callbacks go through ``set_callbacks``.
     warm_start : bool, default=False
         Let the next `fit` keep weights and optimizer state and train `max_epochs` more.
     checkpoint_dir : str, path-like or None, default=None

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, LRScheduler, PrintLog
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, LRScheduler, PrintLog
 from skorch.helper import predefined_split
 
 from sklearn_drsn.estimators._augmentation import apply_augmentation
@@ -39,6 +39,7 @@ __all__ = [
     "Settings",
     "check_outputs",
     "get_state",
+    "is_scoring_callback",
     "is_skorch_callback",
     "make_network",
     "parameter_groups",
@@ -369,13 +370,16 @@ def set_dropout_generator(module, generator):
             layer.generator = generator
 
 
-def is_skorch_callback(callback):
+def is_skorch_callback(callback, kind=Callback):
     """Whether skorch takes it: a callback, its class, or a pair of a name and one of them."""
     if isinstance(callback, tuple):
         callback = callback[-1]
-    return isinstance(callback, Callback) or (
-        isinstance(callback, type) and issubclass(callback, Callback)
-    )
+    return isinstance(callback, kind) or (isinstance(callback, type) and issubclass(callback, kind))
+
+
+def is_scoring_callback(callback):
+    """Whether it is one of skorch's callbacks that make the net predict while it trains."""
+    return is_skorch_callback(callback, (BatchScoring, EpochScoring))
 
 
 def make_network(

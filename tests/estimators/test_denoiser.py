@@ -236,14 +236,15 @@ class TestSamples:
             with pytest.raises(ValueError, match="X contains NaN or infinity in sample 7"):
                 call(noisy, clean)
 
-    def test_magnitudes_whose_squares_overflow_are_refused(self, beats, taught):
+    def test_magnitudes_whose_squares_are_lost_are_refused(self, beats, taught):
         noisy, clean = beats
-        message = r"magnitudes of at most 1e\+150 in X, .* got [\d.]+e\+160"
-        for call in (SoftThresholdDenoiser(**TINY).fit, taught.score):
+        for unit, shown in ((1e160, r"e\+160"), (1e-160, "e-160")):
+            message = rf"magnitude between 1e-150 and 1e\+150 in X, .* got [\d.]+{shown}"
+            for call in (SoftThresholdDenoiser(**TINY).fit, taught.score):
+                with pytest.raises(ValueError, match=message):
+                    call(unit * noisy, unit * clean)
             with pytest.raises(ValueError, match=message):
-                call(1e160 * noisy, 1e160 * clean)
-        with pytest.raises(ValueError, match=message):
-            taught.predict(1e160 * noisy)
+                taught.predict(unit * noisy)
         with pytest.raises(ValueError, match="in y, "):
             SoftThresholdDenoiser(**TINY, supervision="clean").fit(noisy, 1e160 * clean)
 
@@ -286,7 +287,7 @@ class TestSupervision:
             np.arange(60.0),
             np.ones((60, 4)),
             np.ones((60, LENGTH), bool),
-            np.ones((60, LENGTH), object),
+            np.full((60, LENGTH), "b", object),
             np.full((60, 1), 3),
             np.ones((60, LENGTH // 2 - 1), int),
             np.full((60, 2), np.nan),
@@ -422,6 +423,35 @@ class TestCleanSignals:
             denoiser.score(noisy, clean[part])
         SoftThresholdDenoiser(**TINY, supervision="self").fit(noisy, clean[part])
 
+    def test_that_were_given_to_fit_are_not_passed_over_by_score(self, beats):
+        noisy, clean = beats
+        for supervision in ("clean", "auto"):
+            denoiser = SoftThresholdDenoiser(**TINY, supervision=supervision).fit(noisy, clean)
+            for y in (clean[:, :-1], clean[:, None], clean[:, : LENGTH // 2]):
+                message = re.escape(f"the shape of X, (60, {LENGTH}), got {y.shape}")
+                with pytest.raises(ValueError, match=message):
+                    denoiser.score(noisy, y)
+        with pytest.raises(ValueError, match=re.escape(f"the shape of X, (60, {LENGTH}), got")):
+            SoftThresholdDenoiser(**TINY, supervision="clean").fit(noisy, clean[:, None])
+        denoiser = SoftThresholdDenoiser(**TINY, supervision="synthetic").fit(clean)
+        with pytest.warns(UserWarning, match="is not used: clean signals"):
+            denoiser.score(noisy, clean[:, :-1])
+
+    @pytest.mark.parametrize("dtype", ["object", "Float64", "Float32", "Int64"])
+    def test_may_be_objects_or_nullable_columns(self, dtype, beats):
+        pd = pytest.importorskip("pandas")
+        noisy, clean = 100 * beats[0], np.rint(100 * beats[1]).astype(np.float32)
+        given = pd.DataFrame(clean).astype(dtype)
+        denoiser = SoftThresholdDenoiser(**TINY).fit(noisy, given)
+        assert denoiser.supervision_ == "clean"
+        assert denoiser.score(noisy, given) == denoiser.score(noisy, clean)
+        spoilt = given.astype("object" if dtype == "object" else "Float64")
+        spoilt.iloc[3, 2] = np.nan if dtype == "object" else pd.NA
+        with pytest.raises(ValueError, match="y contains NaN or infinity in sample 3"):
+            denoiser.score(noisy, spoilt)
+        names = pd.DataFrame(np.full(clean.shape, "b", object))
+        assert SoftThresholdDenoiser(**TINY).fit(noisy, names).supervision_ == "self"
+
     def test_missing_ones_are_refused(self, beats):
         with pytest.raises(ValueError, match=r'supervision="clean".*got y=None'):
             SoftThresholdDenoiser(**TINY, supervision="clean").fit(beats[0])
@@ -439,6 +469,24 @@ class TestCleanSignals:
 
 
 class TestParameters:
+    @pytest.mark.parametrize("value", [0, 1, -3, 1.5])
+    def test_are_checked_when_they_are_used(self, value, beats):
+        denoiser = fit("clean", *beats).set_params(tile_length=value)
+        for call in (denoiser.predict, denoiser.transform, denoiser.score):
+            with pytest.raises(ValueError, match=f"'tile_length' parameter.*Got {value}"):
+                call(beats[0])
+        denoiser.set_params(tile_length=None, snr_db=(5.0,))
+        with pytest.raises(ValueError, match=r"lowest and a highest ratio, got \(5\.0,\)"):
+            denoiser.score(*beats)
+
+    def test_recordings_are_for_series(self):
+        images = of_dimensions(4)[1]
+        denoiser = SoftThresholdDenoiser(
+            **TINY, supervision="synthetic", noise=np.random.default_rng(0).normal(size=(2, 300))
+        )
+        with pytest.raises(ValueError, match=r"where samples are series, got images of .*12, 10"):
+            denoiser.fit(images)
+
     @pytest.mark.parametrize(
         ("params", "message"),
         [

@@ -97,7 +97,7 @@ def test_floating_types_are_kept_but_for_half(dtype):
             r"stack of 3 dimensions with channel_axis=None, got .*\(1, 9, 12, 3\)",
         ),
         (GREY[None], -1, "has 12 channels of 1 x 9 pixels with channel_axis=-1"),
-        (COLOUR, None, "has 1 channels of 12 x 3 pixels with channel_axis=None.*right?"),
+        (COLOUR, None, "more than 4 pixels a side, got 12 x 3 for image 0 of X; .*channel_axis?"),
         (COLOUR, 0, "has 9 channels of 12 x 3 pixels with channel_axis=0; expected 1 to 4"),
         ([COLOUR], None, r"expected images of 2 dim.*got shape \(9, 12, 3\) for image 0 of X"),
         ([COLOUR], 3, r"channel_axis is that of a single image and lies in .-3, 2., got 3"),

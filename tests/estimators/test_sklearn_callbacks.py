@@ -7,8 +7,9 @@ import pytest
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import BatchScoring, EpochScoring
 
-from sklearn_drsn import DRSNClassifier
+from sklearn_drsn import DRSNClassifier, SoftThresholdDenoiser
 
 X, Y = make_blobs(60, centers=2, random_state=0)
 TINY = {"depth": 1, "width": 4, "random_state": 0}
@@ -122,6 +123,17 @@ def test_a_callback_ends_the_training_of_every_candidate():
     model = DRSNClassifier(max_epochs=6, **TINY).set_callbacks(Recorder(stop_after=2))
     search = GridSearchCV(model, {"width": [2, 4]}, cv=2).fit(X, Y)
     assert search.best_estimator_.n_iter_ == 2
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [EpochScoring("accuracy"), ("score", EpochScoring("accuracy")), BatchScoring],
+    ids=["one", "pair", "class"],
+)
+@pytest.mark.parametrize("estimator", [DRSNClassifier, SoftThresholdDenoiser])
+def test_those_that_make_the_net_predict_are_refused(estimator, callback):
+    with pytest.raises(TypeError, match="make the net predict are not supported, got"):
+        estimator(callbacks=[callback]).fit(X, Y)
 
 
 def test_refused_as_a_parameter():

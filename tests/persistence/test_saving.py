@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import EpochScoring, LRScheduler
+from skorch.callbacks import EpochTimer, LRScheduler
 
 from sklearn_drsn import (
     CSSFNSuperResolver,
@@ -327,7 +327,7 @@ def double(batch, generator):
     [
         ("augment", double),
         ("optimizer", torch.optim.RMSprop),
-        ("callbacks", [EpochScoring("accuracy")]),
+        ("callbacks", [EpochTimer()]),
         ("random_state", np.random.RandomState(0)),
     ],
 )
