@@ -397,8 +397,8 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             Noisy signals of the kind seen in `fit`.
         y : array-like of the shape of X, default=None
             Clean signals in the unit of `X`, integers or floats. Labels and other targets are
-            ignored; with half as many numbers as there are in `X` or more they are refused after
-            `fit` took clean signals, else ignored with a warning.
+            ignored; half as many numbers as there are in `X` or more are refused after `fit` took
+            clean signals and ignored with a warning otherwise, unless ``supervision="self"``.
 
         Returns
         -------
