@@ -60,7 +60,7 @@ _LARGEST_OFFSET, _SPREAD_OF_UNITS = 5.0, 0.3
 # may ask how little.
 _PAIRS_TO_LEARN_FROM, _PAIRS_TO_SCORE = (0.1, 2.0), (-1.0, 20.0)
 _N_PIECES, _STANDARD_ERRORS = 8, 3.0
-_SMALLEST, _LARGEST = 1e-150, 1e150  # magnitudes whose squares float64 holds
+_LARGEST = 1e150  # magnitude whose squares float64 holds
 
 
 def _gives_columns(estimator):
@@ -809,10 +809,10 @@ def _multiple(x, y):
 
 def _check_magnitude(name, x):
     largest = float(max(-x.min(), x.max()))
-    if largest > _LARGEST or 0 < largest < _SMALLEST:
+    if largest > _LARGEST:
         raise ValueError(
-            f"expected a largest magnitude between {_SMALLEST:.0e} and {_LARGEST:.0e} in {name}, "
-            f"whose square float64 holds, got {largest:.3g}"
+            f"expected magnitudes of at most {_LARGEST:.0e} in {name}, whose squares float64 "
+            f"holds, got {largest:.3g}"
         )
 
 

@@ -236,15 +236,14 @@ class TestSamples:
             with pytest.raises(ValueError, match="X contains NaN or infinity in sample 7"):
                 call(noisy, clean)
 
-    def test_magnitudes_whose_squares_are_lost_are_refused(self, beats, taught):
+    def test_magnitudes_whose_squares_overflow_are_refused(self, beats, taught):
         noisy, clean = beats
-        for unit, shown in ((1e160, r"e\+160"), (1e-160, "e-160")):
-            message = rf"magnitude between 1e-150 and 1e\+150 in X, .* got [\d.]+{shown}"
-            for call in (SoftThresholdDenoiser(**TINY).fit, taught.score):
-                with pytest.raises(ValueError, match=message):
-                    call(unit * noisy, unit * clean)
+        message = r"magnitudes of at most 1e\+150 in X, .* got [\d.]+e\+160"
+        for call in (SoftThresholdDenoiser(**TINY).fit, taught.score):
             with pytest.raises(ValueError, match=message):
-                taught.predict(unit * noisy)
+                call(1e160 * noisy, 1e160 * clean)
+        with pytest.raises(ValueError, match=message):
+            taught.predict(1e160 * noisy)
         with pytest.raises(ValueError, match="in y, "):
             SoftThresholdDenoiser(**TINY, supervision="clean").fit(noisy, 1e160 * clean)
 
