@@ -120,27 +120,33 @@ class Sweep:
             return failures
         # Optimizers import it at their first use: once here, not in every child.
         importlib.import_module("torch._dynamo")
-        for seed, tasks in itertools.product(range(self.seeds), self._learning_alike()):
+        for seed in range(self.seeds):
             load = functools.cache(lambda task, seed=seed: task.load(self.folder, seed))
-            fits = [(task, train, test) for task in tasks
-                    for train, tests in self.fits(task).items() for test in tests]  # fmt: skip
-            trains = dict.fromkeys(train for _, train, _ in fits)
-            for train, name in itertools.product(trains, self.models):
-                wanted = [(task, test) for task, of, test in fits if of == train]
-                try:
-                    self._measure(name, load, train, wanted, seed)
-                except RuntimeError as error:
-                    named = " ".join(task.name for task in tasks)
-                    failures.append([named, name, condition_name(*train), seed, str(error)])
-                    print(f"FAILED {failures[-1][:-1]}\n{error}", flush=True)
+            for tasks in self._learning_alike(load):
+                failures += self._measure_all(tasks, load, seed)
         return failures
 
-    def _learning_alike(self):
+    def _learning_alike(self, load):
         """Tasks by what they learn: one fit serves the tests of all that learn the same."""
         found = defaultdict(list)
         for task in self.tasks:
-            found[_content(*_learnt(task.load(self.folder, 0)))].append(task)
+            found[_content(*_learnt(load(task)))].append(task)
         return list(found.values())
+
+    def _measure_all(self, tasks, load, seed):
+        fits = defaultdict(list)
+        for task in tasks:
+            for train, tests in self.fits(task).items():
+                fits[train] += [(task, test) for test in tests]
+        failures = []
+        for (train, wanted), name in itertools.product(fits.items(), self.models):
+            try:
+                self._measure(name, load, train, wanted, seed)
+            except RuntimeError as error:
+                named = " ".join(task.name for task in tasks)
+                failures.append([named, name, condition_name(*train), seed, str(error)])
+                print(f"FAILED {failures[-1][:-1]}\n{error}", flush=True)
+        return failures
 
     def _measure(self, name, load, train, wanted, seed):
         keys = {
