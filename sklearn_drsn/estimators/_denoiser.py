@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -510,7 +509,7 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
         """
         shape = self._given_shape(X)
         try:
-            y = _as_numbers(y)
+            y = self._as_numbers(y)
         except ValueError:  # lists of several lengths
             return False
         if y.ndim:
@@ -530,13 +529,24 @@ class SoftThresholdDenoiser(OneToOneFeatureMixin, TransformerMixin, BaseNetworkE
             )
         return y.shape == shape and (signals or self.supervision == "clean")
 
+    def _as_numbers(self, y):
+        """Array of y, its nullable columns and objects in float64 where they are numbers."""
+        array = np.asarray(on_host(y))
+        if array.dtype.kind != "O":
+            return array
+        try:
+            checks = {"ensure_2d": False, "allow_nd": True, "ensure_all_finite": False}
+            return self._as_array(y, dtype=np.float64, **checks)
+        except (TypeError, ValueError):  # labels
+            return array
+
     def _given_shape(self, X):
         return X.shape if self._n_dims > 2 else (len(X), *X.shape[2:])
 
     def _check_clean(self, X, y, limits=_PAIRS_TO_LEARN_FROM):
         if y is None:
             raise ValueError('supervision="clean" needs clean signals as y, got y=None')
-        y, shape = np.asarray(_as_numbers(y), np.float64), self._given_shape(X)
+        y, shape = np.asarray(self._as_numbers(y), np.float64), self._given_shape(X)
         if y.shape != shape:
             raise _other_shape(y.shape, shape)
         y = y.reshape(X.shape)
@@ -771,19 +781,6 @@ def _prepare_varied(prepare, rng, patches, targets):
 
 def _other_shape(given, expected):
     return ValueError(f"clean signals must have the shape of X, {expected}, got {given}")
-
-
-def _as_numbers(y):
-    """Array of y, its nullable columns and objects in float64 where they are numbers."""
-    array = np.asarray(on_host(y))
-    if array.dtype.kind != "O":
-        return array
-    try:
-        return check_array(
-            y, dtype=np.float64, ensure_2d=False, allow_nd=True, ensure_all_finite=False
-        )
-    except (TypeError, ValueError):  # labels
-        return array
 
 
 def _same(x, y):
